@@ -11,6 +11,21 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Text }
 
+// With adds what it was about: "sha256:…", "tag v1". The detail is sent to clients, so it holds nothing internal.
+// errors.Is finds e in the result.
+func (e *Error) With(detail string) error { return &Detailed{Err: e, Detail: detail} }
+
+// A Detailed is an Error with what it was about.
+type Detailed struct {
+	Err    *Error
+	Detail string
+}
+
+func (d *Detailed) Error() string { return d.Err.Text + ": " + d.Detail }
+
+// Unwrap returns the Error.
+func (d *Detailed) Unwrap() error { return d.Err }
+
 // The codes, with the status that distribution gives them (OCI distribution specification, "Error Codes").
 var (
 	ErrBlobUnknown         = &Error{"BLOB_UNKNOWN", http.StatusNotFound, "blob unknown to the registry"}
@@ -29,4 +44,12 @@ var (
 	ErrTooManyRequests     = &Error{"TOOMANYREQUESTS", http.StatusTooManyRequests, "too many requests"}
 	ErrRangeInvalid        = &Error{"RANGE_INVALID", http.StatusRequestedRangeNotSatisfiable, "invalid content range"}
 	ErrUnavailable         = &Error{"UNAVAILABLE", http.StatusServiceUnavailable, "the registry is not available"}
+
+	// Distribution's own additions, and the statuses that the specification gives without a code of their own.
+	ErrTagInvalid       = &Error{"TAG_INVALID", http.StatusBadRequest, "invalid tag"}
+	ErrPageInvalid      = &Error{"PAGINATION_NUMBER_INVALID", http.StatusBadRequest, "invalid number of results requested"}
+	ErrManifestTooLarge = &Error{"MANIFEST_INVALID", http.StatusRequestEntityTooLarge, "manifest too large"}
+	ErrBlobTooLarge     = &Error{"SIZE_INVALID", http.StatusRequestEntityTooLarge, "blob too large"}
+	ErrUploadBusy       = &Error{"BLOB_UPLOAD_INVALID", http.StatusConflict, "another request is writing to this upload"}
+	ErrFull             = &Error{"UNAVAILABLE", http.StatusInsufficientStorage, "the registry has no space left"}
 )
