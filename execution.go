@@ -54,7 +54,9 @@ type Progress struct {
 	Digest         string // of what the tag names: the index, where there is one
 	PlatformDigest string // of the platform's manifest
 	Registry       string // name of the registry whose credential served, empty for anonymous
-	Anonymous      bool   // pulled without a credential
+	Anonymous      bool   // pulled without a credential because the registry's was not accepted or not meant for the host
+	PulledBytes    int64  // of the image, so far
+	ImageBytes     int64  // of the image, in all; layers that the node already has are not fetched
 	ExitCode       *int   // of the container, once it ended
 	Reason         string // why it failed or stopped, one sentence
 	Hint           string // what to do about it

@@ -1,0 +1,58 @@
+# Two commands are for everybody: `make demo` shows the main job, `make test` checks everything.
+# Both do their own set-up.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+GO          ?= go
+BIN         := bin
+VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+
+.PHONY: all build demo test test-unit test-engines test-long conformance bench lint setup clean
+
+all: build
+
+## build: the programs, into bin/
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o $(BIN)/ ./cmd/...
+
+## demo: a private image runs, with no credential in sight
+demo:
+	@test/demo/run.sh
+
+## test: vet, staticcheck, unit tests with -race, the real programs, real engines
+test:
+	@test/run.sh
+
+## lint: formatting, vet, staticcheck, go.mod
+lint:
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'gofmt would change these'; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	$(GO) mod tidy -diff
+
+## test-unit: the unit tests of all rooms, with the race detector
+test-unit:
+	$(GO) test -race $$($(GO) list ./... | grep -v '/test/')
+
+## test-engines: what needs Docker or Podman, and the programs themselves
+test-engines: setup build
+	$(GO) test -count=1 ./test/...
+
+## test-long: the full counts of what test has a small version of
+test-long: setup build
+	$(GO) test -count=1 -timeout 60m ./oci/hosted -run 'Kill|Many' -kills 100 -blobs 1000000
+	$(GO) test -count=1 -timeout 60m ./resolve -run TestMillion -million
+
+## conformance: the public OCI conformance suite against the hosted registry
+conformance:
+	cd test/conformance && $(GO) run .
+
+## bench: figures of the matcher
+bench:
+	$(GO) test ./resolve -run '^$$' -bench . -benchmem -count 10
+
+setup:
+	@test/setup/tests.sh
+
+clean:
+	rm -rf $(BIN)

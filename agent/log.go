@@ -1,0 +1,192 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+)
+
+// maxLog is how much of an execution's log is kept, in bytes.
+const maxLog = 64 << 20
+
+// maxChunk is how much of a log goes to the server in one request, in bytes.
+const maxChunk = 512 << 10
+
+// An executionLog is one execution's log on the node's disk. It grows here first, whatever the control plane does, and is
+// shipped from wherever the server says that it stands; so a restart of either side neither loses nor repeats a byte.
+type executionLog struct {
+	mu      sync.Mutex
+	file    *os.File
+	size    int64
+	dropped int64         // bytes beyond maxLog
+	grew    chan struct{} // closed and replaced at every write
+	ended   bool          // nothing more will be written
+}
+
+func openLog(path string) (*executionLog, error) {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("log of an execution: %w", err)
+	}
+	size, err := file.Seek(0, io.SeekEnd)
+	if err != nil {
+		file.Close()
+		return nil, fmt.Errorf("log of an execution: %w", err)
+	}
+	return &executionLog{file: file, size: size, grew: make(chan struct{})}, nil
+}
+
+// Write appends; what is over maxLog is counted and dropped.
+func (l *executionLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	kept := p
+	if room := maxLog - l.size; int64(len(p)) > room {
+		kept = p[:max(room, 0)]
+		l.dropped += int64(len(p) - len(kept))
+	}
+	if err := l.append(kept); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// Note appends a line of ours, even when the log is full.
+func (l *executionLog) Note(format string, arguments ...any) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.append([]byte(fmt.Sprintf(format, arguments...) + "\n"))
+}
+
+func (l *executionLog) append(p []byte) error {
+	n, err := l.file.WriteAt(p, l.size)
+	l.size += int64(n)
+	close(l.grew)
+	l.grew = make(chan struct{})
+	if err != nil {
+		return fmt.Errorf("log of an execution: %w", err)
+	}
+	return nil
+}
+
+// Cut takes the log back to size bytes: what followed is written again.
+func (l *executionLog) Cut(size int64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if size >= l.size {
+		return nil
+	}
+	l.size = size
+	return l.file.Truncate(size)
+}
+
+// Size is the bytes written so far.
+func (l *executionLog) Size() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.size
+}
+
+// Dropped is the bytes that did not fit.
+func (l *executionLog) Dropped() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.dropped
+}
+
+// End says that nothing more will be written, so that ship can finish.
+func (l *executionLog) End() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ended = true
+	close(l.grew)
+	l.grew = make(chan struct{})
+}
+
+// Close gives the file back; the log stays on disk.
+func (l *executionLog) Close() error { return l.file.Close() }
+
+func (l *executionLog) state() (size int64, ended bool, grew <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.size, l.ended, l.grew
+}
+
+// ship sends the log until it ended and all of it arrived, or ctx ends. send returns how much the server has; it is
+// asked again after a failure, at first soon and then every few seconds, for as long as it takes.
+func (l *executionLog) ship(ctx context.Context, send func(ctx context.Context, offset int64, data []byte) (int64, error)) error {
+	var at int64
+	wait := newBackoff()
+	buffer := make([]byte, maxChunk)
+	for {
+		size, ended, grew := l.state()
+		if at >= size {
+			if ended {
+				return nil
+			}
+			select {
+			case <-grew:
+				continue
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		n, err := l.file.ReadAt(buffer[:min(maxChunk, size-at)], at)
+		if err != nil && err != io.EOF {
+			return fmt.Errorf("log of an execution: %w", err)
+		}
+		has, err := send(ctx, at, buffer[:n])
+		if permanent(err) {
+			return err
+		}
+		if err != nil {
+			if err := wait.pause(ctx); err != nil {
+				return err
+			}
+			continue
+		}
+		at = has
+		wait.reset()
+	}
+}
+
+// A backoff is the pause between tries: it doubles from 100 ms to 5 s.
+type backoff struct{ next time.Duration }
+
+func newBackoff() *backoff { return &backoff{next: 100 * time.Millisecond} }
+
+func (b *backoff) reset() { b.next = 100 * time.Millisecond }
+
+func (b *backoff) pause(ctx context.Context) error {
+	timer := time.NewTimer(b.next)
+	defer timer.Stop()
+	b.next = min(2*b.next, 5*time.Second)
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// A skipWriter drops the first bytes: those that an earlier reading of the same stream has already brought.
+type skipWriter struct {
+	to   io.Writer
+	skip int64
+}
+
+func (s *skipWriter) Write(p []byte) (int, error) {
+	n := len(p)
+	dropped := min(int64(n), s.skip)
+	s.skip -= dropped
+	if dropped == int64(n) {
+		return n, nil
+	}
+	if _, err := s.to.Write(p[dropped:]); err != nil {
+		return 0, err
+	}
+	return n, nil
+}

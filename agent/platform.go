@@ -1,0 +1,82 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"runtime"
+	"strings"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"pierhead.dev/pierhead"
+	"pierhead.dev/pierhead/oci"
+)
+
+// A platformChoice is the manifest that this machine will run.
+type platformChoice struct {
+	digest string
+	bytes  int64 // config and layers
+}
+
+// indexTypes are the media types that list manifests by platform.
+var indexTypes = []string{ocispec.MediaTypeImageIndex, "application/vnd.docker.distribution.manifest.list.v2+json"}
+
+// choosePlatform reads the manifest that a digest names and, where it is an index, the one of this machine's platform.
+// An image for other platforms only is an error here, before a byte of it is fetched.
+func choosePlatform(ctx context.Context, reader oci.Reader, repository, digest string) (platformChoice, error) {
+	manifest, err := reader.Manifest(ctx, repository, digest)
+	if err != nil {
+		return platformChoice{}, err
+	}
+	if isIndex(manifest.MediaType) {
+		var index ocispec.Index
+		if err := json.Unmarshal(manifest.Content, &index); err != nil {
+			return platformChoice{}, fmt.Errorf("index %s: %w", digest, err)
+		}
+		descriptor, err := forThisMachine(index.Manifests)
+		if err != nil {
+			return platformChoice{}, err
+		}
+		if manifest, err = reader.Manifest(ctx, repository, descriptor.Digest.String()); err != nil {
+			return platformChoice{}, err
+		}
+	}
+	var parsed ocispec.Manifest
+	if err := json.Unmarshal(manifest.Content, &parsed); err != nil {
+		return platformChoice{}, fmt.Errorf("manifest %s: %w", manifest.Digest, err)
+	}
+	choice := platformChoice{digest: manifest.Digest.String(), bytes: parsed.Config.Size}
+	for _, layer := range parsed.Layers {
+		choice.bytes += layer.Size
+	}
+	return choice, nil
+}
+
+func isIndex(mediaType string) bool {
+	for _, indexType := range indexTypes {
+		if mediaType == indexType {
+			return true
+		}
+	}
+	return false
+}
+
+func forThisMachine(manifests []ocispec.Descriptor) (ocispec.Descriptor, error) {
+	var others []string
+	for _, m := range manifests {
+		switch {
+		case m.Platform == nil: // an index without platforms lists one image, or none that could be told apart
+			if len(manifests) == 1 {
+				return m, nil
+			}
+		case m.Platform.OS == "linux" && m.Platform.Architecture == runtime.GOARCH:
+			return m, nil
+		case m.Platform.OS != "unknown": // attestations say "unknown/unknown"
+			others = append(others, m.Platform.OS+"/"+m.Platform.Architecture)
+		}
+	}
+	return ocispec.Descriptor{}, pierhead.NewProblem(pierhead.ErrPull,
+		fmt.Sprintf("the image is not made for this node's platform linux/%s, only for: %s", runtime.GOARCH, strings.Join(others, ", ")),
+		"build and push it for linux/"+runtime.GOARCH+" too")
+}

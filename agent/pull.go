@@ -1,0 +1,163 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+
+	"pierhead.dev/pierhead"
+	"pierhead.dev/pierhead/broker"
+	"pierhead.dev/pierhead/engine"
+	"pierhead.dev/pierhead/image"
+	"pierhead.dev/pierhead/oci"
+)
+
+// pulled counts an image's bytes on their way to the engine.
+type pulled struct {
+	done  atomic.Int64
+	total atomic.Int64
+}
+
+// prepare has the image on the engine when it returns, and its id. The tag becomes a digest once; a restart in the
+// middle goes on with that digest.
+func (r *run) prepare(ctx context.Context) (imageID string, err error) {
+	if _, err := r.agent.mounts.admit(r.rec.Execution.Spec.Mounts); err != nil {
+		return "", err // before anything is fetched
+	}
+	reference, err := image.Parse(r.rec.Execution.Spec.Image)
+	if err != nil {
+		return "", pierhead.NewProblem(pierhead.ErrBadInput, err.Error(), "")
+	}
+	if err := r.update(func(p *pierhead.Progress) { p.State = pierhead.ExecutionPulling }); err != nil {
+		return "", err
+	}
+	if err := r.log.Cut(0); err != nil { // whatever an earlier try wrote is written again
+		return "", err
+	}
+	if err := r.log.Note("Pulling image: %s", reference); err != nil {
+		return "", err
+	}
+	if id, ok, err := r.local(ctx, reference); ok || err != nil {
+		return id, err
+	}
+	access, err := r.agent.Broker.Open(ctx, r.caller(), r.question(reference))
+	if err != nil {
+		return "", err
+	}
+	if err := r.fix(ctx, reference, access); err != nil {
+		return "", r.pullFailed(reference, err)
+	}
+	return r.fetch(ctx, reference, access)
+}
+
+// fix resolves the tag, chooses the platform and logs the digest.
+func (r *run) fix(ctx context.Context, reference image.Reference, access *broker.Access) error {
+	digest := r.rec.Progress.Digest // of an earlier start, if any
+	if digest == "" {
+		descriptor, err := access.Resolve(ctx, reference.Repository(), tagOrDigest(reference))
+		if err != nil {
+			return err
+		}
+		digest = descriptor.Digest.String()
+	}
+	if err := r.log.Note("Image digest: %s", digest); err != nil {
+		return err
+	}
+	chosen, err := choosePlatform(ctx, access, reference.Repository(), digest)
+	if err != nil {
+		return err
+	}
+	gaveUp := access.GaveUp()
+	if gaveUp != nil {
+		if err := r.log.Note("Image pulled anonymously: %v", gaveUp); err != nil {
+			return err
+		}
+	}
+	r.pulled.total.Store(chosen.bytes)
+	r.rec.Phase = phaseResolved
+	return r.update(func(p *pierhead.Progress) {
+		p.Digest, p.PlatformDigest, p.Registry, p.Anonymous = digest, chosen.digest, access.Registry(), gaveUp != nil
+	})
+}
+
+// fetch lets the engine pull the digest from our loopback end-point, with a login that is good for this alone.
+func (r *run) fetch(ctx context.Context, reference image.Reference, access *broker.Access) (string, error) {
+	repository, err := endpointRepository(reference)
+	if err != nil {
+		return "", err
+	}
+	ticket := r.agent.endpoint.admit(r.rec.Execution.ID, repository, reference.Repository(), countingReader{Reader: access, run: r})
+	defer r.agent.endpoint.revoke(ticket)
+	source := engine.ImageSource{
+		Reference: r.agent.endpoint.Address() + "/" + repository + "@" + r.rec.Progress.Digest,
+		Username:  endpointUser, Password: ticket.password,
+	}
+	if reference.Tag() != "" {
+		source.Tags = []string{reference.Name() + ":" + reference.Tag()}
+	}
+	id, err := r.agent.Engine.Pull(ctx, source)
+	if cause := ticket.failure(); cause != nil && err != nil {
+		err = cause // what the registry said, rather than what the engine made of it
+	}
+	if err != nil {
+		return "", r.pullFailed(reference, err)
+	}
+	r.agent.images.remember(r.scope(), reference, r.rec.Progress, id)
+	return id, nil
+}
+
+// pullFailed makes any error of a pull one for people, and an event.
+func (r *run) pullFailed(reference image.Reference, err error) error {
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	r.agent.events.Record(pierhead.Event{
+		At: r.agent.now(), OrganizationID: r.rec.Execution.OrganizationID, Kind: "pull.failed",
+		ExecutionID: r.rec.Execution.ID, Image: reference.String(), Detail: map[string]string{"error": err.Error()},
+	})
+	var problem *pierhead.Problem
+	if errors.As(err, &problem) {
+		return err
+	}
+	return &pierhead.Problem{Kind: pierhead.ErrPull, Cause: err, Text: fmt.Sprintf("pulling %s: %v", reference, err),
+		Hint: "see which credential was used and why: pier explain " + reference.Written() + " --project " + r.rec.Execution.Project}
+}
+
+func (r *run) question(reference image.Reference) broker.Question {
+	execution := r.rec.Execution
+	return broker.Question{
+		OrganizationID: execution.OrganizationID, Project: projectName(execution.Project), Personal: execution.OrganizationID == "",
+		Reference: reference, ExecutionID: execution.ID,
+	}
+}
+
+func (r *run) caller() pierhead.Caller {
+	return pierhead.Caller{Name: r.rec.Execution.CreatedBy}
+}
+
+func tagOrDigest(reference image.Reference) string {
+	if reference.Digest() != "" {
+		return reference.Digest()
+	}
+	return reference.Tag()
+}
+
+// A countingReader counts blob bytes on their way to the engine.
+type countingReader struct {
+	oci.Reader
+	run *run
+}
+
+type countingBody struct {
+	io.ReadCloser
+	run *run
+}
+
+func (c countingBody) Read(p []byte) (int, error) {
+	n, err := c.ReadCloser.Read(p)
+	c.run.pulled.done.Add(int64(n))
+	c.run.report()
+	return n, err
+}

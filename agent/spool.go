@@ -1,0 +1,140 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"pierhead.dev/pierhead"
+	"pierhead.dev/pierhead/internal/durable"
+	"pierhead.dev/pierhead/internal/ids"
+)
+
+// maxSpooled bounds the spool when the control plane is away for long; the oldest go first, and that is logged.
+const maxSpooled = 100_000
+
+// eventBatch is how many events go in one request.
+const eventBatch = 500
+
+// A spool keeps events on disk until the control plane has them. Every event has an id of its own, by which the control
+// plane knows a second delivery; so each counts once whatever breaks in between.
+type spool struct {
+	directory string
+	log       *slog.Logger
+	mu        sync.Mutex
+	names     []string // file names, oldest first
+	arrived   chan struct{}
+}
+
+func openSpool(directory string, log *slog.Logger) (*spool, error) {
+	if err := os.MkdirAll(directory, 0o700); err != nil {
+		return nil, fmt.Errorf("event spool: %w", err)
+	}
+	entries, err := os.ReadDir(directory)
+	if err != nil {
+		return nil, fmt.Errorf("event spool: %w", err)
+	}
+	s := &spool{directory: directory, log: log, arrived: make(chan struct{}, 1)}
+	for _, entry := range entries { // sorted by name, and names begin with the time
+		if strings.HasSuffix(entry.Name(), ".json") {
+			s.names = append(s.names, entry.Name())
+		}
+	}
+	s.wake()
+	return s, nil
+}
+
+// Record keeps an event for delivery. An event that cannot be kept is logged: it must not stop a pull.
+func (s *spool) Record(event pierhead.Event) {
+	event.ID = ids.New("evt")
+	text, err := json.Marshal(event)
+	if err == nil {
+		name := fmt.Sprintf("%020d-%s.json", event.At.UnixNano(), event.ID)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if err = durable.WriteFile(filepath.Join(s.directory, name), text, 0o600); err == nil {
+			s.names = append(s.names, name)
+			s.trim()
+			s.wake()
+			return
+		}
+	}
+	s.log.Error("an event could not be kept", "kind", event.Kind, "error", err)
+}
+
+func (s *spool) trim() {
+	for len(s.names) > maxSpooled {
+		s.log.Error("the event spool is full; the oldest event is dropped", "event", s.names[0])
+		os.Remove(filepath.Join(s.directory, s.names[0]))
+		s.names = s.names[1:]
+	}
+}
+
+func (s *spool) wake() {
+	select {
+	case s.arrived <- struct{}{}:
+	default:
+	}
+}
+
+// deliver hands events to send, oldest first, until ctx ends.
+func (s *spool) deliver(ctx context.Context, send func(context.Context, []pierhead.Event) error) error {
+	wait := newBackoff()
+	for {
+		names, events := s.batch()
+		if len(names) == 0 {
+			select {
+			case <-s.arrived:
+				continue
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		err := send(ctx, events)
+		if err != nil && !permanent(err) {
+			if err := wait.pause(ctx); err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil {
+			s.log.Error("the control plane refuses events; they are dropped", "count", len(events), "error", err)
+		}
+		wait.reset()
+		s.drop(names)
+	}
+}
+
+func (s *spool) batch() (names []string, events []pierhead.Event) {
+	s.mu.Lock()
+	names = slices.Clone(s.names[:min(len(s.names), eventBatch)])
+	s.mu.Unlock()
+	for _, name := range names {
+		var event pierhead.Event
+		text, err := os.ReadFile(filepath.Join(s.directory, name))
+		if err == nil {
+			err = json.Unmarshal(text, &event)
+		}
+		if err != nil {
+			s.log.Error("a spooled event is unreadable and dropped", "event", name, "error", err)
+			continue
+		}
+		events = append(events, event)
+	}
+	return names, events
+}
+
+func (s *spool) drop(names []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range names {
+		os.Remove(filepath.Join(s.directory, name))
+	}
+	s.names = slices.DeleteFunc(s.names, func(name string) bool { return slices.Contains(names, name) })
+}

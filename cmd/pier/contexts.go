@@ -1,0 +1,114 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/goccy/go-yaml"
+
+	"pierhead.dev/pierhead"
+	"pierhead.dev/pierhead/internal/durable"
+)
+
+// A contextFile is the client's side of logging in: which servers there are, and with which token. It is 0600.
+type contextFile struct {
+	Current  string                   `yaml:"current"`
+	Contexts map[string]clientContext `yaml:"contexts"`
+}
+
+// A clientContext is one server as one person sees it.
+type clientContext struct {
+	Server string `yaml:"server"`
+	Token  string `yaml:"token"`
+	CA     string `yaml:"ca,omitempty"` // PEM of the server's own CA
+	// DataKeys pins, per organization, the fingerprint of the key that credentials are sealed to: it is kept at first
+	// use, and another key is refused until somebody says that it is right.
+	DataKeys map[string]string `yaml:"data_keys,omitempty"`
+}
+
+// contextsPath is where the contexts are: --contexts, else $XDG_CONFIG_HOME/pierhead/contexts.yaml.
+func (p *program) contextsPath() (string, error) {
+	if p.contextFile != "" {
+		return p.contextFile, nil
+	}
+	if directory := p.env("XDG_CONFIG_HOME"); directory != "" {
+		return filepath.Join(directory, "pierhead", "contexts.yaml"), nil
+	}
+	home := p.env("HOME")
+	if home == "" {
+		return "", pierhead.NewProblem(pierhead.ErrBadInput, "neither HOME nor XDG_CONFIG_HOME is set, so there is no place for contexts", "set one, or use --contexts FILE")
+	}
+	return filepath.Join(home, ".config", "pierhead", "contexts.yaml"), nil
+}
+
+func (p *program) readContexts() (contextFile, error) {
+	path, err := p.contextsPath()
+	if err != nil {
+		return contextFile{}, err
+	}
+	var file contextFile
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return contextFile{Contexts: map[string]clientContext{}}, nil
+	}
+	if err == nil {
+		err = yaml.UnmarshalWithOptions(text, &file, yaml.Strict())
+	}
+	if err != nil {
+		// The parser's own words would quote the file, and it holds tokens.
+		return contextFile{}, pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("the contexts in %s are unreadable", path),
+			"mend the file, or move it away and let `pier up` write a new one")
+	}
+	if file.Contexts == nil {
+		file.Contexts = map[string]clientContext{}
+	}
+	return file, nil
+}
+
+func (p *program) writeContexts(file contextFile) error {
+	path, err := p.contextsPath()
+	if err != nil {
+		return err
+	}
+	text, err := yaml.Marshal(file)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	return durable.WriteFile(path, text, 0o600)
+}
+
+// connection is the server to talk to. PIER_SERVER and PIER_TOKEN win over the contexts.
+func (p *program) connection() (name string, c clientContext, err error) {
+	token := p.env("PIER_TOKEN")
+	if p.serverURL != "" && token != "" {
+		return "", clientContext{Server: p.serverURL, Token: token}, nil
+	}
+	file, err := p.readContexts()
+	if err != nil {
+		return "", c, err
+	}
+	if name = p.contextName; name == "" {
+		name = file.Current
+	}
+	c, ok := file.Contexts[name]
+	if !ok && (name != "" || token == "") {
+		return "", c, pierhead.NewProblem(pierhead.ErrNotAllowed, "there is no context to log in with",
+			"on the machine that runs `pier up`, be the user who started it; elsewhere set PIER_SERVER and PIER_TOKEN (pier token create)")
+	}
+	if p.serverURL != "" && p.serverURL != c.Server {
+		if token == "" { // a context's token is for that context's server
+			return "", c, pierhead.NewProblem(pierhead.ErrNotAllowed, fmt.Sprintf("no token is known for %s", p.serverURL), "set PIER_TOKEN")
+		}
+		c = clientContext{Server: p.serverURL}
+	}
+	if token != "" {
+		c.Token = token
+	}
+	return name, c, nil
+}
