@@ -1,0 +1,94 @@
+package api
+
+import (
+	"context"
+	"strconv"
+	"time"
+)
+
+// CreateRegistry adds a registry to an organization.
+func (c *Client) CreateRegistry(ctx context.Context, organization string, r Registry) (Registry, error) {
+	return post[Registry](ctx, c, path("organizations", organization, "registries"), r)
+}
+
+// Registries lists an organization's registries, by match as the organization has them.
+func (c *Client) Registries(ctx context.Context, organization string) ([]Registry, error) {
+	list, err := get[RegistryList](ctx, c, path("organizations", organization, "registries"), nil)
+	return list.Registries, err
+}
+
+// Registry returns one registry; its credential is named, never shown.
+func (c *Client) Registry(ctx context.Context, organization, name string) (Registry, error) {
+	return get[Registry](ctx, c, path("organizations", organization, "registries", name), nil)
+}
+
+// UpdateRegistry replaces all fields of the registry with r's name. What Registry returned may be sent back: a sealed
+// credential without its text is kept.
+func (c *Client) UpdateRegistry(ctx context.Context, organization string, r Registry) (Registry, error) {
+	return put[Registry](ctx, c, path("organizations", organization, "registries", r.Name), r)
+}
+
+// DeleteRegistry deletes a registry.
+func (c *Client) DeleteRegistry(ctx context.Context, organization, name string) error {
+	return remove(ctx, c, path("organizations", organization, "registries", name))
+}
+
+// DataKey returns the public key that an organization's credentials are sealed to. Errors: ErrNotFound when no node
+// published one yet.
+func (c *Client) DataKey(ctx context.Context, organization string) (DataKey, error) {
+	return get[DataKey](ctx, c, path("organizations", organization, "data-key"), nil)
+}
+
+// Explain asks which credential an image would get, and why.
+func (c *Client) Explain(ctx context.Context, r ExplainRequest) (Explanation, error) {
+	return post[Explanation](ctx, c, path("explain"), r)
+}
+
+// An EventFilter chooses events of one organization; zero fields choose all.
+type EventFilter struct {
+	Kind        string
+	ExecutionID string
+	Before      string // an event's id: those older than it
+	Limit       int
+}
+
+// Events lists an organization's events, newest first.
+func (c *Client) Events(ctx context.Context, organization string, f EventFilter) ([]Event, error) {
+	query := values("kind", f.Kind, "execution", f.ExecutionID, "before", f.Before, "limit", number(f.Limit))
+	list, err := get[EventList](ctx, c, path("organizations", organization, "events"), query)
+	return list.Events, err
+}
+
+// An AuditFilter chooses entries of the audit log; zero fields choose all.
+type AuditFilter struct {
+	Organization string // name; empty: all that the caller may see
+	Caller       string
+	Action       string // exact, or a noun with its dot: "registry."
+	Object       string
+	Outcome      string // ok, refused or failed
+	Since, Until time.Time
+	Before       string // an entry's id: those older than it
+	Limit        int
+}
+
+// Audit lists the audit log, newest first.
+func (c *Client) Audit(ctx context.Context, f AuditFilter) ([]AuditEntry, error) {
+	query := values("organization", f.Organization, "caller", f.Caller, "action", f.Action, "object", f.Object, "outcome", f.Outcome,
+		"since", stamp(f.Since), "until", stamp(f.Until), "before", f.Before, "limit", number(f.Limit))
+	list, err := get[AuditList](ctx, c, path("audit"), query)
+	return list.Entries, err
+}
+
+func number(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
+
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}

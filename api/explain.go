@@ -1,0 +1,95 @@
+package api
+
+import "time"
+
+// An ExplainRequest asks which credential an image would get, and why.
+type ExplainRequest struct {
+	Image        string `json:"image" doc:"The reference as written."`
+	Project      string `json:"project,omitempty" doc:"<owner>/<name>; absent: a question that names no project."`
+	Organization string `json:"organization,omitempty" doc:"Whose registries; absent: the project's."`
+	Action       string `json:"action,omitempty" enum:"pull,push" doc:"Absent: pull."`
+}
+
+// A Question is an ExplainRequest on its way to a node, its names resolved.
+type Question struct {
+	ID             string `json:"id"`
+	Image          string `json:"image"`
+	Project        string `json:"project,omitempty" doc:"The project's name without its owner, as the registries' scopes have it; empty: not known."`
+	Owner          string `json:"owner,omitempty" doc:"The project's owner."`
+	Personal       bool   `json:"personal,omitempty" doc:"Whether the project is a person's."`
+	Organization   string `json:"organization,omitempty" doc:"Whose registries to look at; empty: none."`
+	OrganizationID string `json:"organization_id,omitempty"`
+	Action         string `json:"action"`
+}
+
+// The places of an answer, and the sources of it.
+const (
+	FromServer = "server" // Match's own answer: neither secrets nor the node's identity were looked at
+
+	OutcomeRegistry  = "registry"  // a registry's credential
+	OutcomeAnonymous = "anonymous" // no credential
+	OutcomeAmbiguous = "ambiguous" // what is not known would change the answer
+	OutcomeFailed    = "failed"    // the step that applies failed
+)
+
+// The numbers of the four steps of precedence.
+const (
+	StepEnvironmentSecret = 1 // the registry_login_secret of the execution's environment
+	StepRegistry          = 2 // the most specific registry of the organization
+	StepNodeIdentity      = 3 // the node's own identity
+	StepAnonymous         = 4
+)
+
+// StepNames are the names of the steps, from 1 on; [0] is unused.
+var StepNames = [...]string{"", "environment secret", "organization registry", "node identity", "anonymous"}
+
+// An Explanation is which credential an image gets, and why: the same code path as a pull, told.
+type Explanation struct {
+	Image        ExplainedImage       `json:"image"`
+	Action       string               `json:"action" doc:"pull or push."`
+	Project      string               `json:"project,omitempty" doc:"<owner>/<name>; empty: the question names none."`
+	Personal     bool                 `json:"personal,omitempty"`
+	Organization string               `json:"organization,omitempty"`
+	From         string               `json:"from" doc:"Who answered: server, or node:<name>."`
+	Note         string               `json:"note,omitempty" doc:"What was not looked at."`
+	Steps        []ExplainedStep      `json:"steps" doc:"In order of precedence."`
+	Candidates   []ExplainedCandidate `json:"candidates" doc:"Every registry with a pattern for the host."`
+	Credential   *ExplainedCredential `json:"credential,omitempty" doc:"What would be used, never its value; absent: none."`
+	Outcome      string               `json:"outcome" enum:"registry,anonymous,ambiguous,failed"`
+	Sentence     string               `json:"sentence" doc:"The outcome in words."`
+	Hint         string               `json:"hint,omitempty" doc:"What to do about it."`
+}
+
+// An ExplainedImage is a reference, taken apart.
+type ExplainedImage struct {
+	Written    string `json:"written"`
+	Canonical  string `json:"canonical"`
+	Host       string `json:"host"`
+	Repository string `json:"repository"`
+	Tag        string `json:"tag,omitempty"`
+	Digest     string `json:"digest,omitempty"`
+}
+
+// An ExplainedStep is one step of precedence.
+type ExplainedStep struct {
+	Number int    `json:"number" doc:"1 to 4."`
+	Name   string `json:"name"`
+	Taken  bool   `json:"taken"`
+	Why    string `json:"why"`
+}
+
+// An ExplainedCandidate is one pattern of one registry, and the rule that accepted or refused it.
+type ExplainedCandidate struct {
+	Registry string `json:"registry"`
+	Pattern  string `json:"pattern"`
+	Accepted bool   `json:"accepted"`
+	Rule     string `json:"rule" doc:"A stable code; personal-project, disabled, …"`
+	Sentence string `json:"sentence"`
+}
+
+// An ExplainedCredential says where a credential comes from and whom it is for.
+type ExplainedCredential struct {
+	Source    string     `json:"source" doc:"secret file:NAME, or sealed to key <id>."`
+	Hosts     []string   `json:"hosts" doc:"The hosts that it may go to."`
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+}
