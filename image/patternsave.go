@@ -1,0 +1,62 @@
+package image
+
+import (
+	"fmt"
+	"strings"
+)
+
+// CheckSave refuses what a registry should not be saved with: a wildcard in the last two labels of the host would
+// hand the credential to hosts of strangers. Errors: ErrWideHost.
+func (p Pattern) CheckSave() error {
+	if !p.hostIsWide() {
+		return nil
+	}
+	return fault("match pattern", p.written, ErrWideHost, "write the domain out, as in *.azurecr.io/*, so that the credential goes to no stranger's host")
+}
+
+func (p Pattern) hostIsWide() bool {
+	if !p.HostHasGlob() {
+		return false
+	}
+	name, _, _ := strings.Cut(p.host, ":")
+	labels := strings.Split(name, ".")
+	for _, label := range labels[max(0, len(labels)-2):] {
+		if HasGlob(label) {
+			return true
+		}
+	}
+	return false
+}
+
+// Warnings says, one sentence each, what is legal but likely a mistake, such as a placeholder copied from a manual.
+func (p Pattern) Warnings() []string {
+	var warnings []string
+	name, _, _ := strings.Cut(p.host, ":")
+	labels := strings.Split(name, ".")
+	for _, text := range append(labels, strings.Split(p.path, "/")...) {
+		if isPlaceholder(text) {
+			warnings = append(warnings, fmt.Sprintf("%q looks like a placeholder: write what it stands for", text))
+		}
+	}
+	if account, ok := ecrAccount(labels); ok && !HasGlob(account) && (len(account) != 12 || !allDigits(account)) {
+		warnings = append(warnings, fmt.Sprintf("%q is no AWS account: hosts of ECR begin with its 12 digits", account))
+	}
+	return warnings
+}
+
+// isPlaceholder knows the words that the manuals of the clouds and platforms leave to be filled in.
+func isPlaceholder(s string) bool {
+	switch s {
+	case "my-account-id", "account-id", "aws-account-id", "my-region", "region", "my-project-id", "project-id", "xxxxxxxxxxxx":
+		return true
+	}
+	return strings.HasPrefix(s, "your-") || strings.HasPrefix(s, "your_")
+}
+
+// ecrAccount returns the first label of <account>.dkr.ecr.<region>.amazonaws.com[.cn].
+func ecrAccount(labels []string) (account string, ok bool) {
+	if len(labels) < 6 || labels[1] != "dkr" || labels[2] != "ecr" || labels[4] != "amazonaws" {
+		return "", false
+	}
+	return labels[0], true
+}
