@@ -1,0 +1,183 @@
+package disk_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+
+	"pierhead.dev/pierhead/blob"
+	"pierhead.dev/pierhead/blob/blobtest"
+	"pierhead.dev/pierhead/blob/disk"
+	"pierhead.dev/pierhead/internal/durable"
+	"pierhead.dev/pierhead/internal/durabletest"
+)
+
+func TestConformance(t *testing.T) {
+	blobtest.Test(t, func(t *testing.T) (blob.Store, func() blob.Store) {
+		dir := filepath.Join(t.TempDir(), "blobs")
+		store := open(t, disk.Config{Dir: dir})
+		t.Cleanup(func() { store.Close() })
+		return store, func() blob.Store {
+			store.Close()
+			store = open(t, disk.Config{Dir: dir})
+			return store
+		}
+	})
+}
+
+func open(t *testing.T, c disk.Config) *disk.Store {
+	t.Helper()
+	store, err := disk.Open(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store
+}
+
+func TestLocked(t *testing.T) {
+	dir := t.TempDir()
+	defer open(t, disk.Config{Dir: dir}).Close()
+	if _, err := disk.Open(disk.Config{Dir: dir}); !errors.Is(err, durable.ErrLocked) {
+		t.Errorf("second Open: %v", err)
+	}
+}
+
+func TestBounds(t *testing.T) {
+	s := open(t, disk.Config{Dir: t.TempDir(), MaxBlob: 10, MaxUploads: 2})
+	defer s.Close()
+	ctx := t.Context()
+	if _, err := s.Put(ctx, digest.FromString("x"), strings.NewReader("more than ten bytes")); !errors.Is(err, blob.ErrTooLarge) {
+		t.Errorf("Put: %v", err)
+	}
+	u, err := s.Start(ctx, blob.StartOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := u.Append(ctx, 0, strings.NewReader("more than ten bytes")); !errors.Is(err, blob.ErrTooLarge) {
+		t.Errorf("Append: %v", err)
+	}
+	if _, err := s.Start(ctx, blob.StartOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Start(ctx, blob.StartOptions{}); !errors.Is(err, blob.ErrTooMany) {
+		t.Errorf("third Start: %v", err)
+	}
+}
+
+// A full disk is told as such, an upload can go on once there is space, and a Put leaves nothing.
+func TestFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	layer := durabletest.NewDisk(300)
+	s := open(t, disk.Config{Dir: dir, Layer: layer})
+	defer s.Close()
+	ctx := t.Context()
+	content := strings.Repeat("0123456789", 100)
+	d := digest.FromString(content)
+	u, err := s.Start(ctx, blob.StartOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := u.Append(ctx, 0, strings.NewReader(content))
+	if !errors.Is(err, blob.ErrFull) || info.Size == 0 || info.Size >= 1000 {
+		t.Fatalf("Append: %+v, %v", info, err)
+	}
+	layer.Free.Store(10)
+	if _, err := s.Put(ctx, d, strings.NewReader(content)); !errors.Is(err, blob.ErrFull) {
+		t.Errorf("Put: %v", err)
+	}
+	layer.Free.Store(0)
+	if _, err := s.Start(ctx, blob.StartOptions{}); !errors.Is(err, blob.ErrFull) {
+		t.Errorf("Start: %v", err)
+	}
+	if entries, _ := os.ReadDir(filepath.Join(dir, "uploads")); len(entries) != 2 {
+		t.Errorf("the uploads directory has %v; want the upload and its json", entries)
+	}
+	layer.Free.Store(1 << 20)
+	if _, err := u.Append(ctx, info.Size, strings.NewReader(content[info.Size:])); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := u.Finish(ctx, d); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Every prefix of every change, whatever a crash takes of what was not synced: acknowledged blobs are there and whole,
+// and no blob is anything but whole.
+func TestEveryCrash(t *testing.T) {
+	root := t.TempDir()
+	recorder := durabletest.NewRecorder(root)
+	s := open(t, disk.Config{Dir: filepath.Join(root, "blobs"), Layer: recorder})
+	contents := map[digest.Digest]string{}
+	acknowledged := map[digest.Digest]int{} // after how many changes
+	for i := range 6 {
+		content := strings.Repeat(fmt.Sprint(i), 50)
+		d := digest.FromString(content)
+		contents[d] = content
+		if err := push(t, s, content, d, i%2 == 0); err != nil {
+			t.Fatal(err)
+		}
+		acknowledged[d] = recorder.Len()
+	}
+	s.Close()
+	for n := range recorder.Len() + 1 {
+		for _, loss := range durabletest.Losses {
+			dir := t.TempDir()
+			if err := recorder.Rebuild(dir, n, loss, 1); err != nil {
+				t.Fatal(err)
+			}
+			where := fmt.Sprintf("after %d (%s), %v", n, recorder.Op(n), loss)
+			checkStore(t, filepath.Join(dir, "blobs"), where, contents, func(d digest.Digest) bool { return acknowledged[d] <= n })
+		}
+	}
+}
+
+func push(t *testing.T, s *disk.Store, content string, d digest.Digest, upload bool) error {
+	ctx := t.Context()
+	if !upload {
+		_, err := s.Put(ctx, d, strings.NewReader(content))
+		return err
+	}
+	u, err := s.Start(ctx, blob.StartOptions{Note: "note"})
+	if err != nil {
+		return err
+	}
+	for _, part := range []string{content[:20], content[20:]} {
+		if _, err := u.Append(ctx, -1, strings.NewReader(part)); err != nil {
+			return err
+		}
+	}
+	_, err = u.Finish(ctx, d)
+	return err
+}
+
+func checkStore(t *testing.T, dir, where string, contents map[digest.Digest]string, acknowledged func(digest.Digest) bool) {
+	t.Helper()
+	s, err := disk.Open(disk.Config{Dir: dir})
+	if err != nil {
+		t.Fatalf("%s: %v", where, err)
+	}
+	defer s.Close()
+	ctx := t.Context()
+	// An upload that is still there is driven on: that must not touch a blob.
+	for info := range s.Uploads(ctx) {
+		if u, err := s.Upload(ctx, info.ID); err != nil {
+			t.Errorf("%s: %v", where, err)
+		} else if _, err := u.Append(ctx, -1, strings.NewReader("poison")); err != nil {
+			t.Errorf("%s: %v", where, err)
+		}
+	}
+	for d, content := range contents {
+		data, err := s.Read(ctx, d, 1<<20)
+		if err != nil && (acknowledged(d) || !errors.Is(err, blob.ErrNotFound)) {
+			t.Errorf("%s: %v", where, err)
+		}
+		if err == nil && string(data) != content {
+			t.Errorf("%s: blob %s has %q", where, d, data)
+		}
+	}
+}
