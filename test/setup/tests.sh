@@ -1,0 +1,8 @@
+#!/bin/sh
+# Installs all that `make test` needs beside Go: real engines, real clients, a registry that is not ours.
+set -eu
+. "$(dirname "$0")/lib.sh"
+
+want ca-certificates git gcc libc6-dev \
+	podman docker.io containerd runc crun conmon netavark aardvark-dns iptables \
+	skopeo docker-registry apache2-utils busybox-static util-linux
