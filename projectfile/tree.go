@@ -81,7 +81,7 @@ func readTree(content []byte) (*node, error) {
 	if !utf8.Valid(content) {
 		return nil, fileError(0, "save it as UTF-8", "the project file is not UTF-8")
 	}
-	tokens, err := lex(string(content))
+	tokens, err := lex(strings.TrimPrefix(string(content), "\ufeff")) // Windows' editors put that mark there
 	if err != nil {
 		return nil, err
 	}
@@ -110,11 +110,15 @@ func readTree(content []byte) (*node, error) {
 func lex(content string) (tokens token.Tokens, err error) {
 	defer guard(&err)
 	tokens = lexer.Tokenize(content)
-	if len(tokens) > maxTokens {
-		return nil, fileError(0, "", "the project file has too many values (more than about %d)", maxTokens/4)
-	}
 	var depth depthMeter
+	values := 0
 	for _, t := range tokens {
+		if t.Type != token.CommentType {
+			values++
+		}
+		if values > maxTokens {
+			return nil, fileError(t.Position.Line, "", "the project file has too many values (more than about %d)", maxTokens/4)
+		}
 		if depth.see(t) > maxDepth {
 			return nil, fileError(t.Position.Line, "", "values are nested deeper than %d levels", maxDepth)
 		}
