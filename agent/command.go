@@ -12,7 +12,7 @@ var shellArguments = []string{"sh", "-ec"}
 // argv turns an execution's command lines into what the container starts. One line without shell characters needs no
 // shell, so that images without one (FROM scratch, distroless) work; everything else is one script for `sh -ec`.
 func argv(lines []string) (arguments []string, needsShell bool) {
-	var script []string
+	var script []string // the lines that are not blank
 	for _, line := range lines {
 		if line = strings.TrimSpace(line); line != "" {
 			script = append(script, line)
@@ -23,5 +23,5 @@ func argv(lines []string) (arguments []string, needsShell bool) {
 			return words, false
 		}
 	}
-	return append(append([]string(nil), shellArguments...), strings.Join(script, "\n")), true
+	return append(append([]string(nil), shellArguments...), projectfile.Join(script)), true
 }

@@ -61,7 +61,7 @@ func (i *images) remember(scope string, reference image.Reference, p pierhead.Pr
 	}
 	text, err := json.Marshal(i.by)
 	if err == nil {
-		err = durable.WriteFile(i.path, text, 0o600)
+		err = durable.WriteFile(durable.OS{}, i.path, text)
 	}
 	if err != nil {
 		i.log.Warn("the list of pulled images is not kept", "error", err)

@@ -48,7 +48,7 @@ func (r records) save(rec *record) error {
 	if err != nil {
 		return fmt.Errorf("record of %s: %w", rec.Execution.ID, err)
 	}
-	if err := durable.WriteFile(r.path(rec.Execution.ID, ".json"), text, 0o600); err != nil {
+	if err := durable.WriteFile(durable.OS{}, r.path(rec.Execution.ID, ".json"), text); err != nil {
 		return fmt.Errorf("record of %s: %w", rec.Execution.ID, err)
 	}
 	return nil

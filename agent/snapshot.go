@@ -126,7 +126,7 @@ func (s *Snapshot) accept(newer pierhead.Snapshot) error {
 	if err != nil {
 		return fmt.Errorf("snapshot: %w", err)
 	}
-	if err := durable.WriteFile(s.path, text, 0o600); err != nil {
+	if err := durable.WriteFile(durable.OS{}, s.path, text); err != nil {
 		s.log.Error("the snapshot is in use but could not be kept", "error", err)
 	}
 	return nil

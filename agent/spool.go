@@ -58,7 +58,7 @@ func (s *spool) Record(event pierhead.Event) {
 		name := fmt.Sprintf("%020d-%s.json", event.At.UnixNano(), event.ID)
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if err = durable.WriteFile(filepath.Join(s.directory, name), text, 0o600); err == nil {
+		if err = durable.WriteFile(durable.OS{}, filepath.Join(s.directory, name), text); err == nil {
 			s.names = append(s.names, name)
 			s.trim()
 			s.wake()

@@ -64,7 +64,9 @@ type Progress struct {
 	Digest         string     `json:"digest,omitempty" doc:"Of what the tag names: the index, where there is one."`
 	PlatformDigest string     `json:"platform_digest,omitempty" doc:"Of the platform's manifest."`
 	Registry       string     `json:"registry,omitempty" doc:"The registry whose credential served; empty for anonymous."`
-	Anonymous      bool       `json:"anonymous,omitempty" doc:"Whether the image was pulled without a credential."`
+	Anonymous      bool       `json:"anonymous,omitempty" doc:"Whether the registry's credential was given up and the image pulled without."`
+	PulledBytes    int64      `json:"pulled_bytes,omitempty" doc:"Of the image, so far."`
+	ImageBytes     int64      `json:"image_bytes,omitempty" doc:"Of the image, in all; layers that the node has already are not fetched."`
 	ExitCode       *int       `json:"exit_code,omitempty" doc:"Of the container, once it ended."`
 	Reason         string     `json:"reason,omitempty" doc:"Why it failed or stopped."`
 	Hint           string     `json:"hint,omitempty" doc:"What to do about it."`
@@ -77,6 +79,7 @@ type Progress struct {
 func ProgressOf(p pierhead.Progress) Progress {
 	return Progress{
 		State: string(p.State), Digest: p.Digest, PlatformDigest: p.PlatformDigest, Registry: p.Registry, Anonymous: p.Anonymous,
+		PulledBytes: p.PulledBytes, ImageBytes: p.ImageBytes,
 		ExitCode: p.ExitCode, Reason: p.Reason, Hint: p.Hint, PullFailed: p.PullFailed,
 		StartedAt: timeOf(p.StartedAt), FinishedAt: timeOf(p.FinishedAt),
 	}
@@ -86,6 +89,7 @@ func ProgressOf(p pierhead.Progress) Progress {
 func (p Progress) Noun() pierhead.Progress {
 	return pierhead.Progress{
 		State: pierhead.ExecutionState(p.State), Digest: p.Digest, PlatformDigest: p.PlatformDigest, Registry: p.Registry, Anonymous: p.Anonymous,
+		PulledBytes: p.PulledBytes, ImageBytes: p.ImageBytes,
 		ExitCode: p.ExitCode, Reason: p.Reason, Hint: p.Hint, PullFailed: p.PullFailed,
 		StartedAt: nounTime(p.StartedAt), FinishedAt: nounTime(p.FinishedAt),
 	}

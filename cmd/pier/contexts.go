@@ -80,7 +80,7 @@ func (p *program) writeContexts(file contextFile) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	return durable.WriteFile(path, text, 0o600)
+	return durable.WriteFile(durable.OS{}, path, text)
 }
 
 // connection is the server to talk to. PIER_SERVER and PIER_TOKEN win over the contexts.

@@ -1,0 +1,267 @@
+// Package agent is the node: the process that pulls and runs.
+//
+// It asks and is never asked: work, snapshots and questions are fetched by long poll over the public API, whether the
+// control plane is in the same process or across the world. It knows its organizations' registries from a snapshot on
+// disk and matches locally; it alone reads secrets. Executions survive both sides' restarts: what the agent knows is on
+// disk before it acts on it, logs and reports are delivered from where they broke off.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"pierhead.dev/pierhead"
+	"pierhead.dev/pierhead/api"
+	"pierhead.dev/pierhead/broker"
+	"pierhead.dev/pierhead/engine"
+)
+
+// Server is the control plane as a node sees it; *api.Client is one. Errors are of the kinds of package pierhead; what
+// is not permanent is tried again.
+type Server interface {
+	// TakeWork waits for work: up to free executions to begin, those of this node that somebody wants stopped, and
+	// questions to answer. An execution comes again until the node has reported on it.
+	TakeWork(ctx context.Context, free int, wait time.Duration) ([]pierhead.Execution, []api.Question, error)
+	// NodeExecutions lists this node's executions that have not ended.
+	NodeExecutions(ctx context.Context) ([]pierhead.Execution, error)
+	// Report says how far an execution is.
+	Report(ctx context.Context, executionID string, p pierhead.Progress) (pierhead.Execution, error)
+	// AppendLog sends a part of an execution's log and returns how much the server has.
+	AppendLog(ctx context.Context, executionID string, offset int64, data []byte) (int64, error)
+	// DeliverEvents sends events; those that the server has already are ignored.
+	DeliverEvents(ctx context.Context, events []pierhead.Event) error
+	// Snapshot waits for a snapshot of another version than after; ok is false when there was none.
+	Snapshot(ctx context.Context, after int64, wait time.Duration) (snapshot pierhead.Snapshot, ok bool, err error)
+	// PutDataKey makes the public half of the data key known.
+	PutDataKey(ctx context.Context, key pierhead.DataKey) error
+	// Answer returns the answer to a question that came with the work.
+	Answer(ctx context.Context, questionID string, answer api.Explanation) error
+}
+
+// Config is what an agent is made of. Every field must be set, except where it says otherwise.
+type Config struct {
+	Directory   string // the agent's own, 0700: records, logs, spool
+	Server      Server
+	Engine      engine.Engine
+	Broker      *broker.Broker
+	Snapshot    *Snapshot
+	DataKey     pierhead.DataKey
+	Endpoint    string   // where the engine pulls from, "127.0.0.1:5050"; loopback only
+	AllowMounts []string // directories that executions may mount; nil: none
+	NeverMounts []string // paths that no execution gets, beside Directory: sockets and keys
+	Slots       int      // executions at a time; 0: 4
+	Log         *slog.Logger
+	Now         func() time.Time // nil: time.Now
+}
+
+// An Agent runs until its context ends.
+type Agent struct {
+	Config
+	records  records
+	images   *images
+	events   *spool
+	endpoint *endpoint
+	mounts   mountRule
+
+	mu   sync.Mutex
+	runs map[string]*run // by execution id
+}
+
+// workWait is how long one question for work stays open.
+const workWait = 30 * time.Second
+
+// New makes an agent and takes its end-point's port; Run begins the work. Events is where the broker records.
+func New(config Config, events *spool) (*Agent, error) {
+	if config.Slots == 0 {
+		config.Slots = 4
+	}
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	executions := filepath.Join(config.Directory, "executions")
+	if err := os.MkdirAll(executions, 0o700); err != nil {
+		return nil, fmt.Errorf("the agent's directory: %w", err)
+	}
+	a := &Agent{
+		Config: config, records: records{executions}, events: events, runs: make(map[string]*run),
+		images: openImages(filepath.Join(config.Directory, "images.json"), config.Log, config.Now),
+		mounts: mountRule{allowed: config.AllowMounts, forbidden: append([]string{config.Directory}, config.NeverMounts...)},
+	}
+	var err error
+	a.endpoint, err = listenEndpoint(config.Endpoint, config.Log)
+	return a, err
+}
+
+func (a *Agent) now() time.Time { return a.Now() }
+
+// Run works until ctx ends. Running containers outlive it.
+func (a *Agent) Run(ctx context.Context) error {
+	kept, err := a.records.load()
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return a.endpoint.serve(ctx) })
+	group.Go(func() error { return a.Snapshot.follow(ctx, a.Server.Snapshot) })
+	group.Go(func() error { return a.events.deliver(ctx, a.Server.DeliverEvents) })
+	group.Go(func() error { return a.publishKey(ctx) })
+	for _, rec := range kept {
+		a.begin(ctx, group, rec)
+	}
+	group.Go(func() error {
+		if err := a.disown(ctx); err != nil {
+			return err
+		}
+		return a.fetchWork(ctx, group)
+	})
+	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// disown ends executions that the control plane believes to be here and that this node knows nothing of: its directory
+// was lost, or is another one. Those that it never acknowledged come as work again.
+func (a *Agent) disown(ctx context.Context) error {
+	var unfinished []pierhead.Execution
+	err := a.persist(ctx, "asking for unfinished executions", func() (err error) {
+		unfinished, err = a.Server.NodeExecutions(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, execution := range unfinished {
+		if a.running(execution.ID) != nil || execution.Progress.State == pierhead.ExecutionQueued {
+			continue
+		}
+		lost := execution.Progress
+		lost.State, lost.FinishedAt = pierhead.ExecutionFailed, a.now()
+		lost.Reason, lost.Hint = "the node lost its record of this execution", "run the step again"
+		err := a.persist(ctx, "reporting a lost execution", func() error {
+			_, err := a.Server.Report(ctx, execution.ID, lost)
+			return err
+		})
+		if err != nil && !permanent(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *Agent) fetchWork(ctx context.Context, group *errgroup.Group) error {
+	wait := newBackoff()
+	for {
+		executions, questions, err := a.Server.TakeWork(ctx, a.free(), workWait)
+		if err != nil {
+			if ctx.Err() == nil {
+				a.Log.Warn("no work could be fetched", "error", err)
+			}
+			if err := wait.pause(ctx); err != nil {
+				return err
+			}
+			continue
+		}
+		wait.reset()
+		for _, execution := range executions {
+			a.take(ctx, group, execution)
+		}
+		for _, question := range questions {
+			group.Go(func() error { a.answer(ctx, question); return nil })
+		}
+	}
+}
+
+// take begins a new execution, or stops a running one.
+func (a *Agent) take(ctx context.Context, group *errgroup.Group, execution pierhead.Execution) {
+	running := a.running(execution.ID)
+	switch {
+	case running != nil && execution.StopRequested:
+		running.Stop("somebody asked for it")
+	case running == nil && !execution.Progress.State.Final():
+		rec := &record{Execution: execution, Phase: phaseTaken, Progress: execution.Progress}
+		if execution.StopRequested {
+			rec.Phase, rec.Progress.State, rec.Progress.FinishedAt = phaseEnded, pierhead.ExecutionStopped, a.now()
+		}
+		if err := a.records.save(rec); err != nil {
+			a.Log.Error("an execution cannot be begun", "execution", execution.ID, "error", err)
+			return // it comes again
+		}
+		a.begin(ctx, group, rec)
+	}
+}
+
+// begin runs a record in the background.
+func (a *Agent) begin(ctx context.Context, group *errgroup.Group, rec *record) {
+	r := &run{agent: a, rec: rec, stop: make(chan struct{}), changed: make(chan struct{}, 1)}
+	a.mu.Lock()
+	a.runs[rec.Execution.ID] = r
+	a.mu.Unlock()
+	group.Go(func() error {
+		err := a.execute(ctx, r)
+		a.mu.Lock()
+		delete(a.runs, rec.Execution.ID)
+		a.mu.Unlock()
+		if err != nil && ctx.Err() == nil {
+			a.Log.Error("an execution could not be brought to its end", "execution", rec.Execution.ID, "error", err)
+		}
+		return nil // one execution's trouble is not the agent's
+	})
+}
+
+func (a *Agent) running(id string) *run {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.runs[id]
+}
+
+func (a *Agent) free() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return max(a.Slots-len(a.runs), 0)
+}
+
+// persist calls until it works, the answer is final, or ctx ends.
+func (a *Agent) persist(ctx context.Context, what string, call func() error) error {
+	for wait := newBackoff(); ; {
+		err := call()
+		if err == nil || permanent(err) {
+			return err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		a.Log.Warn(what+"; trying again", "error", err)
+		if err := wait.pause(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// permanent tells whether asking the control plane again is of no use.
+func permanent(err error) bool {
+	return errors.Is(err, pierhead.ErrNotFound) || errors.Is(err, pierhead.ErrBadInput) || errors.Is(err, pierhead.ErrConflict)
+}
+
+func (a *Agent) publishKey(ctx context.Context) error {
+	err := a.persist(ctx, "publishing the data key", func() error { return a.Server.PutDataKey(ctx, a.DataKey) })
+	if err != nil && ctx.Err() == nil {
+		a.Log.Error("the control plane does not take this node's data key: nothing can be sealed to it", "error", err)
+	}
+	return ctx.Err()
+}
+
+// projectName is the name without its owner.
+func projectName(fullName string) string {
+	_, name, _ := strings.Cut(fullName, "/")
+	return name
+}

@@ -1,0 +1,50 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"pierhead.dev/pierhead"
+	"pierhead.dev/pierhead/secret"
+	"pierhead.dev/pierhead/secret/sealed"
+)
+
+// DataKeys are the private keys that open sealed credentials. They are made on the first node, lie in its own directory,
+// and never go to the control plane.
+type DataKeys struct{ keys sealed.Keys }
+
+// OpenDataKeys reads the keys at path, or makes a first one there.
+func OpenDataKeys(path string) (*DataKeys, error) {
+	keys, err := sealed.ReadKeys(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		var key sealed.Key
+		if key, err = sealed.GenerateKey(); err == nil {
+			keys = sealed.Keys{key}
+			err = sealed.WriteKeys(path, keys)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("the node's data keys: %w", err)
+	}
+	return &DataKeys{keys: keys}, nil
+}
+
+// Public is the half that is published: what new credentials are sealed to.
+func (k *DataKeys) Public() pierhead.DataKey {
+	public := k.keys[0].Public()
+	return pierhead.DataKey{ID: public.ID(), PublicKey: public.String()}
+}
+
+// Unseal opens a registry's sealed login. It is bound to the registry's id, organization, type and literal hosts: if the
+// control plane says that the registry has other hosts now, the login stays closed.
+func (k *DataKeys) Unseal(registry pierhead.Registry, hosts []string) (secret.Value, error) {
+	binding := sealed.Binding{OrganizationID: registry.OrganizationID, RegistryID: registry.ID, Type: string(registry.Type), Hosts: hosts}
+	value, err := sealed.Open(k.keys, binding, string(registry.Credential.Sealed))
+	if err != nil {
+		return secret.Value{}, &pierhead.Problem{Kind: pierhead.ErrPull, Cause: err,
+			Text: fmt.Sprintf("the sealed login of registry %s does not open on this node: %v", registry.Name, err),
+			Hint: "an organization admin types it in again: pier registry update " + registry.Name + " --username NAME --password-stdin"}
+	}
+	return value, nil
+}

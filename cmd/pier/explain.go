@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"pierhead.dev/pierhead/api"
+)
+
+func (p *program) explainCommand() *cobra.Command {
+	var request api.ExplainRequest
+	c := &cobra.Command{Use: "explain IMAGE", Short: "Which credential an image gets, and why", Args: arguments("IMAGE"),
+		Long: `Tell which credential a pull of an image would use, and why: every candidate registry with the
+rule that accepted or refused it, and the steps of precedence. A node answers, by the same code
+that pulls; the credential's value is never shown.`,
+		Example: "  pier explain myregistry.azurecr.io/ml-training:v2.0 --project acme/vision"}
+	c.Flags().StringVar(&request.Project, "project", "", "as a project sees it, OWNER/NAME (PIER_PROJECT)")
+	c.Flags().StringVar(&request.Organization, "org", "", "as an organization's node sees it that knows no project")
+	c.RunE = p.call(func(ctx context.Context, client *api.Client, arguments []string) error {
+		request.Image = arguments[0]
+		if request.Project == "" {
+			request.Project = p.env("PIER_PROJECT")
+		}
+		if request.Project == "" && request.Organization == "" {
+			organization, err := p.organization(ctx, client, "")
+			if err != nil {
+				return err
+			}
+			request.Organization = organization
+		}
+		e, err := client.Explain(ctx, request)
+		if err != nil {
+			return err
+		}
+		return p.print(e, func() string { return explanationText(e) })
+	})
+	return c
+}
+
+func explanationText(e api.Explanation) string {
+	var text strings.Builder
+	whom := "no project"
+	switch {
+	case e.Project != "" && e.Personal:
+		whom = e.Project + " (personal)"
+	case e.Project != "":
+		whom = e.Project
+	case e.Organization != "":
+		whom = e.Organization + ", no project"
+	}
+	text.WriteString(fields("Image", e.Image.Canonical, "For", whom, "Answered by", e.From))
+	fmt.Fprintf(&text, "\n%s\n", e.Sentence)
+	if c := e.Credential; c != nil {
+		expires := "does not expire by itself"
+		if c.ExpiresAt != nil {
+			expires = "expires " + when(*c.ExpiresAt)
+		}
+		fmt.Fprintf(&text, "Credential: %s, for %s; %s.\n", c.Source, strings.Join(c.Hosts, ", "), expires)
+	}
+	text.WriteString("\nPrecedence:\n")
+	for _, step := range e.Steps {
+		mark := " "
+		if step.Taken {
+			mark = ">"
+		}
+		fmt.Fprintf(&text, "%s %d. %s: %s\n", mark, step.Number, step.Name, step.Why)
+	}
+	if len(e.Candidates) > 0 {
+		text.WriteString("\nCandidates:\n")
+		for _, c := range e.Candidates {
+			mark := "x"
+			if c.Accepted {
+				mark = ">"
+			}
+			fmt.Fprintf(&text, "%s %s  %s\n    %s: %s\n", mark, c.Registry, c.Pattern, c.Rule, c.Sentence)
+		}
+	}
+	if e.Note != "" {
+		fmt.Fprintf(&text, "\nNote: %s\n", e.Note)
+	}
+	if e.Hint != "" {
+		fmt.Fprintf(&text, "\nHint: %s\n", e.Hint)
+	}
+	return text.String()
+}

@@ -1,0 +1,351 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"pierhead.dev/pierhead"
+	"pierhead.dev/pierhead/api"
+	"pierhead.dev/pierhead/internal/ids"
+)
+
+// registryFlags are a registry's fields as flags; the same in add and update, where only those given change anything.
+type registryFlags struct {
+	organization string
+	kind         string
+	match        []string
+	secret       string
+	username     string
+	passwordIn   bool
+	noCredential bool
+	whenRefused  string
+	projects     []string
+	plainHTTP    bool
+	caFile       string
+	realms       []string
+	networks     []string
+	enable       bool
+	disable      bool
+	trustDataKey string
+}
+
+func (f *registryFlags) register(c *cobra.Command) {
+	flags := c.Flags()
+	flags.StringVar(&f.kind, "type", "", "generic; inferred when absent")
+	flags.StringArrayVar(&f.match, "match", nil, "match pattern, host/path/*[:tag]; may be repeated")
+	flags.StringVar(&f.secret, "secret", "", "secret reference with the login: file:NAME or env:NAME on the nodes")
+	flags.StringVar(&f.username, "username", "", "user name of a login that is sealed here, before it is sent")
+	flags.BoolVar(&f.passwordIn, "password-stdin", false, "read that login's password from standard input")
+	flags.BoolVar(&f.noCredential, "no-credential", false, "no login: the registry is read anonymously")
+	flags.StringVar(&f.whenRefused, "when-refused", "", "anonymous (default) or fail: what a pull does when the login is refused")
+	flags.StringSliceVar(&f.projects, "projects", nil, "projects that may use it: all (default), none, or names")
+	flags.BoolVar(&f.plainHTTP, "plain-http", false, "the registry speaks HTTP without TLS")
+	flags.StringVar(&f.caFile, "ca-file", "", "PEM file with certificates to trust, beside the system's")
+	flags.StringSliceVar(&f.realms, "realm", nil, "further host of a token server that may get the login; may be repeated")
+	flags.StringSliceVar(&f.networks, "private-network", nil, "CIDR prefix that the registry's hosts may resolve to; may be repeated")
+	flags.BoolVar(&f.enable, "enable", false, "use it")
+	flags.BoolVar(&f.disable, "disable", false, "do not use it")
+	flags.StringVar(&f.trustDataKey, "trust-data-key", "", "fingerprint of the nodes' new data key, when it has changed and you know that this is right")
+	c.MarkFlagsMutuallyExclusive("secret", "username", "no-credential")
+	c.MarkFlagsMutuallyExclusive("enable", "disable")
+	c.MarkFlagsRequiredTogether("username", "password-stdin")
+}
+
+// apply puts the flags that were given into a registry.
+func (f *registryFlags) apply(c *cobra.Command, r *api.Registry) error {
+	given := c.Flags().Changed
+	if given("type") {
+		r.Type = f.kind
+	}
+	if given("match") {
+		r.Match = f.match
+	}
+	if given("when-refused") {
+		r.WhenRefused = f.whenRefused
+	}
+	if given("projects") {
+		r.Projects = projectsOf(f.projects)
+	}
+	if given("plain-http") {
+		r.PlainHTTP = f.plainHTTP
+	}
+	if given("ca-file") {
+		text, err := os.ReadFile(f.caFile)
+		if err != nil {
+			return pierhead.NewProblem(pierhead.ErrBadInput, "--ca-file: "+err.Error(), "")
+		}
+		r.CA = string(text)
+	}
+	if given("realm") {
+		r.Realms = f.realms
+	}
+	if given("private-network") {
+		r.PrivateNetworks = f.networks
+	}
+	if f.enable || f.disable {
+		enabled := f.enable
+		r.Enabled = &enabled
+	}
+	switch {
+	case given("secret"):
+		r.Credential = api.Credential{Secret: f.secret}
+	case f.noCredential:
+		r.Credential = api.Credential{}
+	}
+	return nil
+}
+
+func projectsOf(names []string) *api.Projects {
+	switch {
+	case len(names) == 1 && names[0] == "all":
+		return &api.Projects{All: true}
+	case len(names) == 1 && names[0] == "none":
+		return &api.Projects{}
+	}
+	return &api.Projects{Names: names}
+}
+
+func (p *program) registryCommand() *cobra.Command {
+	f := new(registryFlags)
+	c := noun("registry", "Registries: where an organization's images live, and how to reach them",
+		p.registryAddCommand(f), p.registryUpdateCommand(f), p.registryListCommand(f), p.registryShowCommand(f), p.registryRemoveCommand(f), p.registryCollectCommand())
+	c.PersistentFlags().StringVar(&f.organization, "org", "", "the organization (PIER_ORG)")
+	return c
+}
+
+func (p *program) registryAddCommand(f *registryFlags) *cobra.Command {
+	c := &cobra.Command{Use: "add NAME", Short: "Add a registry", Args: arguments("NAME"),
+		Long: `Add a registry: match patterns say which images it covers, a credential how to log in.
+
+A credential is named, not given: --secret says where the nodes find it. Or it is typed in with
+--username and --password-stdin: then pier seals it to the nodes' data key before it leaves this
+machine, bound to the literal hosts of --match. Nobody can read it back.`,
+		Example: `  pier registry add azure-ml --match 'myregistry.azurecr.io/*' --secret file:azure-ml
+  pier registry add quay --match 'quay.io/acme/*' --username acme+robot --password-stdin < token
+  pier registry add lab --match '10.0.0.7:5000/*' --plain-http --private-network 10.0.0.0/24`}
+	c.RunE = func(c *cobra.Command, arguments []string) error {
+		return p.saveRegistry(c, f, func(_ context.Context, _ *api.Client, organization string) (api.Registry, error) {
+			return api.Registry{ID: ids.New("reg"), Organization: organization, Name: arguments[0]}, nil
+		}, (*api.Client).CreateRegistry)
+	}
+	f.register(c)
+	_ = c.MarkFlagRequired("match")
+	return c
+}
+
+func (p *program) registryUpdateCommand(f *registryFlags) *cobra.Command {
+	c := &cobra.Command{Use: "update NAME", Short: "Change a registry: only what is given changes", Args: arguments("NAME"),
+		Example: "  pier registry update azure-ml --projects vision,speech\n  pier registry update quay --username acme+robot2 --password-stdin < token"}
+	c.RunE = func(c *cobra.Command, arguments []string) error {
+		return p.saveRegistry(c, f, func(ctx context.Context, client *api.Client, organization string) (api.Registry, error) {
+			return client.Registry(ctx, organization, arguments[0])
+		}, func(client *api.Client, ctx context.Context, organization string, r api.Registry) (api.Registry, error) {
+			return client.UpdateRegistry(ctx, organization, arguments[0], r)
+		})
+	}
+	f.register(c)
+	return c
+}
+
+// saveRegistry is what add and update share: read the flags, seal a typed-in login, send, show.
+func (p *program) saveRegistry(c *cobra.Command, f *registryFlags, begin func(context.Context, *api.Client, string) (api.Registry, error), save func(*api.Client, context.Context, string, api.Registry) (api.Registry, error)) error {
+	ctx := c.Context()
+	client, err := p.client()
+	if err != nil {
+		return err
+	}
+	organization, err := p.organization(ctx, client, f.organization)
+	if err != nil {
+		return err
+	}
+	r, err := begin(ctx, client, organization)
+	if err != nil {
+		return err
+	}
+	before := r
+	if err := f.apply(c, &r); err != nil {
+		return err
+	}
+	switch {
+	case f.username != "":
+		err = p.seal(ctx, client, f, &r)
+	case r.Credential.Sealed != nil && bindingChanged(before, r):
+		err = pierhead.NewProblem(pierhead.ErrBadInput, "the sealed login is bound to the type and hosts that it was typed in for, and these would change",
+			"type it in again: --username NAME --password-stdin")
+	}
+	if err != nil {
+		return err
+	}
+	saved, err := save(client, ctx, organization, r)
+	if err != nil {
+		return err
+	}
+	return p.showRegistry(saved)
+}
+
+func (p *program) registryListCommand(f *registryFlags) *cobra.Command {
+	return &cobra.Command{Use: "list", Short: "List an organization's registries", Args: arguments(),
+		RunE: p.call(func(ctx context.Context, client *api.Client, _ []string) error {
+			organization, err := p.organization(ctx, client, f.organization)
+			if err != nil {
+				return err
+			}
+			list, err := client.Registries(ctx, organization)
+			if err != nil {
+				return err
+			}
+			return p.print(list, func() string {
+				var rows [][]string
+				for _, r := range list {
+					rows = append(rows, []string{r.Name, r.Type, yesNo(r.Enabled == nil || *r.Enabled), strings.Join(r.Match, " "), credentialWords(r)})
+				}
+				return table([]string{"NAME", "TYPE", "ENABLED", "MATCH", "CREDENTIAL"}, rows)
+			})
+		})}
+}
+
+func (p *program) registryShowCommand(f *registryFlags) *cobra.Command {
+	return &cobra.Command{Use: "show NAME", Short: "Show a registry; its credential is named, never shown", Args: arguments("NAME"),
+		RunE: p.call(func(ctx context.Context, client *api.Client, arguments []string) error {
+			organization, err := p.organization(ctx, client, f.organization)
+			if err != nil {
+				return err
+			}
+			r, err := client.Registry(ctx, organization, arguments[0])
+			if err != nil {
+				return err
+			}
+			return p.showRegistry(r)
+		})}
+}
+
+func (p *program) registryRemoveCommand(f *registryFlags) *cobra.Command {
+	c := &cobra.Command{Use: "rm NAME", Aliases: []string{"delete"}, Short: "Remove a registry from Pierhead; its images stay where they are", Args: arguments("NAME"),
+		RunE: p.call(func(ctx context.Context, client *api.Client, arguments []string) error {
+			organization, err := p.organization(ctx, client, f.organization)
+			if err != nil {
+				return err
+			}
+			return client.DeleteRegistry(ctx, organization, arguments[0])
+		})}
+	return c
+}
+
+func (p *program) showRegistry(r api.Registry) error {
+	return p.print(r, func() string {
+		return fields("Registry", r.Organization+"/"+r.Name, "ID", r.ID, "Type", r.Type, "Enabled", yesNo(r.Enabled == nil || *r.Enabled),
+			"Match", strings.Join(r.Match, " "), "Credential", credentialWords(r), "When refused", r.WhenRefused, "Projects", projectWords(r.Projects),
+			"Plain HTTP", yesNo(r.PlainHTTP), "CA", caWords(r.CA), "Realms", strings.Join(r.Realms, " "),
+			"Private networks", strings.Join(r.PrivateNetworks, " "), "Updated", whenOr(r.UpdatedAt, ""))
+	})
+}
+
+func credentialWords(r api.Registry) string {
+	switch {
+	case r.Credential.Secret != "":
+		return "secret " + r.Credential.Secret
+	case r.Credential.Sealed != nil:
+		return fmt.Sprintf("sealed to key %s for %s", r.Credential.Sealed.KeyID, strings.Join(r.Credential.Sealed.Hosts, " "))
+	case r.Type == string(pierhead.RegistryHosted):
+		return "the node's own"
+	}
+	return "none"
+}
+
+func projectWords(projects *api.Projects) string {
+	switch {
+	case projects == nil || projects.All:
+		return "all"
+	case len(projects.Names) == 0:
+		return "none"
+	}
+	return strings.Join(projects.Names, " ")
+}
+
+func caWords(pem string) string {
+	if pem == "" {
+		return ""
+	}
+	return fmt.Sprintf("%d bytes of PEM", len(pem))
+}
+
+func (p *program) applyCommand() *cobra.Command {
+	var file string
+	c := &cobra.Command{Use: "apply -f FILE", Short: "Make organizations, projects and registries as a file says", Args: arguments(),
+		Long: `Make or change what a YAML or JSON file says; "-" is standard input. Documents are applied in
+order, each whole or not at all. A registry in a file replaces the one of that name.`,
+		Example: `  pier apply -f registries.yaml
+
+  kind: Registry
+  organization: acme
+  name: azure-ml
+  match: [myregistry.azurecr.io/*]
+  credential: {secret: file:azure-ml}`}
+	c.Flags().StringVarP(&file, "filename", "f", "", "the file")
+	_ = c.MarkFlagRequired("filename")
+	c.RunE = p.call(func(ctx context.Context, client *api.Client, _ []string) error {
+		in := p.in
+		if file != "-" {
+			opened, err := os.Open(file)
+			if err != nil {
+				return pierhead.NewProblem(pierhead.ErrBadInput, err.Error(), "")
+			}
+			defer opened.Close()
+			in = opened
+		}
+		objects, err := api.DecodeFile(in)
+		if err != nil {
+			return err
+		}
+		for _, o := range objects {
+			what, err := p.applyObject(ctx, client, o)
+			if err != nil {
+				return fmt.Errorf("line %d: %w", o.Line, err)
+			}
+			fmt.Fprintln(p.out, what)
+		}
+		return nil
+	})
+	return c
+}
+
+// applyObject makes one object, or brings the existing one to what it says.
+func (p *program) applyObject(ctx context.Context, client *api.Client, o api.Object) (string, error) {
+	switch {
+	case o.Organization != nil:
+		_, err := client.CreateOrganization(ctx, *o.Organization)
+		return created("organization "+o.Organization.Name, err)
+	case o.Project != nil:
+		_, err := client.CreateProject(ctx, *o.Project)
+		return created("project "+o.Project.Owner+"/"+o.Project.Name, err)
+	}
+	r := *o.Registry
+	organization, err := p.organization(ctx, client, r.Organization)
+	if err != nil {
+		return "", err
+	}
+	what := "registry " + organization + "/" + r.Name
+	_, err = client.Registry(ctx, organization, r.Name)
+	if errors.Is(err, pierhead.ErrNotFound) {
+		_, err = client.CreateRegistry(ctx, organization, r)
+		return what + " created", err
+	}
+	if err != nil {
+		return "", err
+	}
+	_, err = client.UpdateRegistry(ctx, organization, r.Name, r)
+	return what + " updated", err
+}
+
+// created takes "exists already" for what was asked for.
+func created(what string, err error) (string, error) {
+	if errors.Is(err, pierhead.ErrConflict) {
+		return what + " unchanged", nil
+	}
+	return what + " created", err
+}

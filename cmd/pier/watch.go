@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+
+	"pierhead.dev/pierhead"
+	"pierhead.dev/pierhead/api"
+)
+
+// pollEvery is how often the progress of a pull is asked for.
+const pollEvery = 300 * time.Millisecond
+
+// watch follows an execution's log to its end. On a terminal a bar shows the pull meanwhile.
+func (p *program) watch(ctx context.Context, client *api.Client, e api.Execution) error {
+	pulling, stop := context.WithCancel(ctx)
+	defer stop()
+	out := p.out
+	drawn := make(chan struct{})
+	close(drawn)
+	if file, ok := terminal(p.err); ok {
+		bars := mpb.NewWithContext(pulling, mpb.WithOutput(file), mpb.WithAutoRefresh())
+		if _, ok := terminal(p.out); ok {
+			out = bars // lines go above the bar
+		}
+		drawn = make(chan struct{})
+		go func() {
+			defer close(drawn)
+			drawPull(pulling, client, e.ID, bars)
+			bars.Wait()
+		}()
+	}
+	final, err := client.FollowLog(ctx, e.ID, 0, whole{out})
+	stop()
+	<-drawn
+	if err != nil {
+		return p.interrupted(ctx, e.ID, err)
+	}
+	if p.format == "json" {
+		if err := p.print(final, nil); err != nil {
+			return err
+		}
+	}
+	return p.outcome(final)
+}
+
+// interrupted tells that Ctrl-C ends the watching, not the execution.
+func (p *program) interrupted(ctx context.Context, id string, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	p.note("\nThe execution goes on. Its log: pier execution logs %s --follow   End it: pier execution stop %s", id, id)
+	return exitCode(130)
+}
+
+// drawPull shows the bytes of the image until the container runs.
+func drawPull(ctx context.Context, client *api.Client, id string, bars *mpb.Progress) {
+	var bar *mpb.Bar
+	ticker := time.NewTicker(pollEvery)
+	defer ticker.Stop()
+	for {
+		e, err := client.Execution(ctx, id)
+		if errors.Is(err, pierhead.ErrNotAllowed) || errors.Is(err, pierhead.ErrNotFound) || ctx.Err() != nil {
+			break
+		}
+		state := pierhead.ExecutionState(e.State)
+		if err == nil && e.ImageBytes > 0 && bar == nil && state == pierhead.ExecutionPulling {
+			bar = bars.AddBar(e.ImageBytes, mpb.BarRemoveOnComplete(),
+				mpb.PrependDecorators(decor.Name("pulling "), decor.CountersKibiByte("% .1f / % .1f")),
+				mpb.AppendDecorators(decor.Percentage()))
+		}
+		if bar != nil {
+			bar.SetCurrent(e.PulledBytes)
+		}
+		if err == nil && (state == pierhead.ExecutionRunning || state.Final()) {
+			break
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+		}
+	}
+	if bar != nil {
+		bar.Abort(true)
+	}
+}
+
+// whole hides everything of a writer but Write.
+type whole struct{ io.Writer }
