@@ -108,7 +108,7 @@ var rules = map[Action]rule{
 
 	MemberSet:    change(Process|Administrator|Admin, Member|Node, "change the members of"),
 	MemberList:   read(Process|Administrator|Member, Node, "see the members of"),
-	MemberDelete: change(Process|Administrator|Admin|Owner, Member|Node, "remove"), // Owner: of one's own membership
+	MemberDelete: change(Process|Administrator|Admin|Owner, Member|Node, "remove members of"), // Owner: of one's own membership
 
 	ProjectCreate: change(Member|Owner, Administrator|Node, "make projects of"),
 	ProjectList:   read(Member|Owner, Administrator|Node, "see the projects of"),
