@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"pierhead.dev/pierhead"
+)
+
+// upConfig is all that `pier up` is told; each field is a flag, and the variable in its help.
+type upConfig struct {
+	Data        string   // the one data directory
+	Listen      string   // address of API, registry and console
+	URL         string   // the server's name in references; from Listen where empty
+	TLSCert     string   // PEM files; both or none
+	TLSKey      string   //
+	TLS         string   // "self": a CA of our own in the data directory
+	Mirror      string   // loopback address that the engine pulls from
+	SecretsDir  string   // what file:NAME names; <data>/secrets where empty
+	Engine      string   // "", "podman", "none", or an address
+	OwnStore    bool     // a Podman of our own keeps its images in the data directory
+	AllowMounts []string // directories that executions may mount
+	Slots       int      // executions at a time
+	Admin       string   // name of the administrator that the first start makes
+	LogLevel    string   // debug, info, warn or error
+}
+
+func (p *program) upCommand() *cobra.Command {
+	var config upConfig
+	c := &cobra.Command{Use: "up", Short: "Run all of Pierhead in one process on this machine", Args: arguments(),
+		Long: `Run all of Pierhead in one process: API, hosted registry, and one node with its agent. Everything
+it keeps is in one data directory; it needs no other service but Docker or Podman.
+
+The first start makes an administrator and writes a context, so that pier's commands work at
+once for the user who started it. Ctrl-C ends it; running containers run on, and the next start
+finds them again.`,
+		Example: "  pier up\n  pier up --listen 0.0.0.0:7070 --tls self --url https://pier.example.com:7070"}
+	p.serverFlags(c, &config)
+	p.nodeFlags(c, &config)
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if err := config.complete(p); err != nil {
+			return err
+		}
+		return p.up(c.Context(), config)
+	}
+	return c
+}
+
+// variable returns an environment variable's value, or the fallback.
+func (p *program) variable(name, fallback string) string {
+	if value := p.env(name); value != "" {
+		return value
+	}
+	return fallback
+}
+
+func (p *program) serverFlags(c *cobra.Command, config *upConfig) {
+	f := c.Flags()
+	f.StringVar(&config.Data, "data", p.env("PIER_DATA"), "data directory (PIER_DATA; root: /var/lib/pierhead, else $XDG_DATA_HOME/pierhead)")
+	f.StringVar(&config.Listen, "listen", p.variable("PIER_LISTEN", "127.0.0.1:7070"), "address of API and registry (PIER_LISTEN)")
+	f.StringVar(&config.URL, "url", p.env("PIER_URL"), "the server's name in image references (PIER_URL; from --listen where empty)")
+	f.StringVar(&config.TLSCert, "tls-cert", p.env("PIER_TLS_CERT"), "PEM file with the server's certificate chain (PIER_TLS_CERT)")
+	f.StringVar(&config.TLSKey, "tls-key", p.env("PIER_TLS_KEY"), "PEM file with its key (PIER_TLS_KEY)")
+	f.StringVar(&config.TLS, "tls", p.env("PIER_TLS"), `"self": make a CA of our own and a certificate of it (PIER_TLS)`)
+	f.StringVar(&config.Admin, "admin", p.variable("PIER_ADMIN", "admin"), "name of the administrator that the first start makes (PIER_ADMIN)")
+	f.StringVar(&config.LogLevel, "log-level", p.variable("PIER_LOG_LEVEL", "info"), "debug, info, warn or error (PIER_LOG_LEVEL)")
+}
+
+func (p *program) nodeFlags(c *cobra.Command, config *upConfig) {
+	f := c.Flags()
+	slots, _ := strconv.Atoi(p.variable("PIER_SLOTS", "4"))
+	f.StringVar(&config.Mirror, "mirror", p.variable("PIER_MIRROR", "127.0.0.1:5050"), "loopback address that the engine pulls from (PIER_MIRROR)")
+	f.StringVar(&config.SecretsDir, "secrets-dir", p.env("PIER_SECRETS_DIR"), "directory that file:NAME names (PIER_SECRETS_DIR; <data>/secrets where empty)")
+	f.StringVar(&config.Engine, "engine", p.env("PIER_ENGINE"), `socket or URL of Docker or Podman; "podman": a Podman of our own; "none": run nothing here (PIER_ENGINE)`)
+	f.BoolVar(&config.OwnStore, "own-store", p.env("PIER_OWN_STORE") == "1", "that Podman keeps images in the data directory, apart from the machine's (PIER_OWN_STORE=1)")
+	f.StringSliceVar(&config.AllowMounts, "allow-mount", splitList(p.env("PIER_ALLOW_MOUNTS")), "directory that executions may mount; may be repeated (PIER_ALLOW_MOUNTS, with commas)")
+	f.IntVar(&config.Slots, "slots", slots, "executions at a time (PIER_SLOTS)")
+}
+
+func splitList(text string) []string {
+	if text == "" {
+		return nil
+	}
+	return strings.Split(text, ",")
+}
+
+// complete fills in what follows from the rest and refuses likely mistakes.
+func (c *upConfig) complete(p *program) error {
+	if c.Data == "" {
+		directory, err := p.defaultData()
+		if err != nil {
+			return err
+		}
+		c.Data = directory
+	}
+	var err error
+	if c.Data, err = filepath.Abs(c.Data); err != nil {
+		return err
+	}
+	if c.SecretsDir == "" {
+		c.SecretsDir = filepath.Join(c.Data, "secrets")
+	}
+	if c.Slots < 1 {
+		return pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("--slots %d: at least one execution must have room", c.Slots), "")
+	}
+	for _, directory := range c.AllowMounts {
+		if !filepath.IsAbs(directory) {
+			return pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("--allow-mount %q is not an absolute path", directory), "")
+		}
+	}
+	if c.TLS != "" && c.TLS != "self" {
+		return pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf(`--tls %q is not "self"`, c.TLS), "use --tls self, or --tls-cert FILE and --tls-key FILE")
+	}
+	return nil
+}
+
+func (p *program) defaultData() (string, error) {
+	if os.Geteuid() == 0 {
+		return "/var/lib/pierhead", nil
+	}
+	if directory := p.env("XDG_DATA_HOME"); directory != "" {
+		return filepath.Join(directory, "pierhead"), nil
+	}
+	if home := p.env("HOME"); home != "" {
+		return filepath.Join(home, ".local", "share", "pierhead"), nil
+	}
+	return "", pierhead.NewProblem(pierhead.ErrBadInput, "there is no place for data: neither HOME nor XDG_DATA_HOME is set", "say --data DIR")
+}
+
+// logger writes text lines to stderr.
+func (p *program) logger(level string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("--log-level %q is not debug, info, warn or error", level), "")
+	}
+	return slog.New(slog.NewTextHandler(p.err, &slog.HandlerOptions{Level: l})), nil
+}
+
+// up runs until ctx ends or something that it cannot do without fails.
+func (p *program) up(ctx context.Context, config upConfig) error {
+	log, err := p.logger(config.LogLevel)
+	if err != nil {
+		return err
+	}
+	data, err := openData(config.Data)
+	if err != nil {
+		return err
+	}
+	defer data.Close()
+	plane, err := openControlPlane(ctx, config, data, log)
+	if err != nil {
+		return err
+	}
+	defer plane.Close()
+	if err := p.firstContext(ctx, plane); err != nil {
+		return err
+	}
+	node, err := openNode(ctx, config, data, plane, log)
+	if err != nil {
+		return err
+	}
+	defer node.Close()
+	p.note("Pierhead is up at %s; data in %s; engine: %s", plane.URL, config.Data, node.EngineName)
+	return together(ctx, plane.Serve, node.Run)
+}
