@@ -11,7 +11,7 @@ func (c *Client) CreateRegistry(ctx context.Context, organization string, r Regi
 	return post[Registry](ctx, c, path("organizations", organization, "registries"), r)
 }
 
-// Registries lists an organization's registries, by match as the organization has them.
+// Registries lists an organization's registries, by name.
 func (c *Client) Registries(ctx context.Context, organization string) ([]Registry, error) {
 	list, err := get[RegistryList](ctx, c, path("organizations", organization, "registries"), nil)
 	return list.Registries, err
@@ -44,18 +44,20 @@ func (c *Client) Explain(ctx context.Context, r ExplainRequest) (Explanation, er
 	return post[Explanation](ctx, c, path("explain"), r)
 }
 
-// An EventFilter chooses events of one organization; zero fields choose all.
+// An EventFilter chooses events; zero fields choose all.
 type EventFilter struct {
-	Kind        string
-	ExecutionID string
+	ExecutionID string // of one execution, for whoever may see it
+	Kind        string // exact
+	Registry    string // exact
 	Before      string // an event's id: those older than it
 	Limit       int
 }
 
-// Events lists an organization's events, newest first.
+// Events lists an organization's events, newest first; with an execution in the filter, organization may be empty.
 func (c *Client) Events(ctx context.Context, organization string, f EventFilter) ([]Event, error) {
-	query := values("kind", f.Kind, "execution", f.ExecutionID, "before", f.Before, "limit", number(f.Limit))
-	list, err := get[EventList](ctx, c, path("organizations", organization, "events"), query)
+	query := values("organization", organization, "execution", f.ExecutionID, "kind", f.Kind, "registry", f.Registry,
+		"before", f.Before, "limit", number(f.Limit))
+	list, err := get[EventList](ctx, c, path("events"), query)
 	return list.Events, err
 }
 

@@ -105,6 +105,9 @@ func objectOf(v *value) (Object, error) {
 	if err := bind(v, reflect.ValueOf(into).Elem(), ""); err != nil {
 		return object, err
 	}
+	if object.Registry != nil { // a file may be what was shown once; it is not the state that an update starts from
+		object.Registry.CreatedAt, object.Registry.UpdatedAt = nil, nil
+	}
 	return object, object.check()
 }
 

@@ -91,7 +91,7 @@ func EventOf(e pierhead.Event) Event { return Event(e) }
 // Noun converts back.
 func (e Event) Noun() pierhead.Event { return pierhead.Event(e) }
 
-// An EventList is the answer to GET /organizations/{organization}/events, and the body of POST /node/events.
+// An EventList is the answer to GET /events, and the body of POST /node/events.
 type EventList struct {
 	Events []Event `json:"events"`
 }

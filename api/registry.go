@@ -27,8 +27,8 @@ type Registry struct {
 	CA              string     `json:"ca,omitempty" doc:"PEM certificates, added to the system's roots."`
 	Realms          []string   `json:"realms,omitempty" doc:"Hosts of token servers that may get the credential."`
 	PrivateNetworks []string   `json:"private_networks,omitempty" doc:"CIDR prefixes that the registry's hosts may resolve to."`
-	CreatedAt       *time.Time `json:"created_at,omitempty" readOnly:"true" doc:"Ignored in requests."`
-	UpdatedAt       *time.Time `json:"updated_at,omitempty" readOnly:"true" doc:"Ignored in requests."`
+	CreatedAt       *time.Time `json:"created_at,omitempty" doc:"Ignored in requests and files."`
+	UpdatedAt       *time.Time `json:"updated_at,omitempty" doc:"Sent back in an update, it refuses the update when somebody else changed the registry since; ignored in files."`
 }
 
 func (*Registry) laterKeys() []string {

@@ -175,4 +175,6 @@ func encode(v any) (string, error) {
 func (k *Key) Format(f fmt.State, _ rune) { fmt.Fprintf(f, "token key %s", k.id) }
 
 // MarshalJSON refuses: a key in a document is a mistake.
-func (k *Key) MarshalJSON() ([]byte, error) { return nil, errors.New("a token key is not for documents") }
+func (k *Key) MarshalJSON() ([]byte, error) {
+	return nil, errors.New("a token key is not for documents")
+}

@@ -1,0 +1,119 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"pierhead.dev/pierhead"
+	"pierhead.dev/pierhead/api"
+	"pierhead.dev/pierhead/image"
+)
+
+type explainImage struct {
+	Body api.ExplainRequest `body:"json"`
+}
+
+func (s *Server) explainRoutes() {
+	handle(s, operation{id: "explain", method: http.MethodPost, path: "/explain", tag: "registries", summary: "Tell which credential an image would get, and why"}, s.explain)
+}
+
+// A subject is what an explanation is about, its names looked up as the caller may.
+type subject struct {
+	image        image.Reference
+	project      pierhead.Project      // zero: the question names none
+	organization pierhead.Organization // zero: a personal project, and none was named
+	push         bool
+}
+
+// explain asks an agent, which looks at secrets and its own identity too; when none answers in time, the registries
+// alone are told.
+func (s *Server) explain(ctx context.Context, c pierhead.Caller, in explainImage) (api.Explanation, error) {
+	about, err := s.subjectOf(ctx, c, in.Body)
+	if err != nil {
+		return api.Explanation{}, err
+	}
+	answer, answered := s.questions.ask(ctx, about.question(), s.config.ExplainWait)
+	if !answered {
+		if answer, err = s.ownExplanation(ctx, c, about); err != nil {
+			return api.Explanation{}, err
+		}
+	}
+	about.label(&answer)
+	return answer, nil
+}
+
+func (s *Server) subjectOf(ctx context.Context, c pierhead.Caller, in api.ExplainRequest) (subject, error) {
+	about := subject{push: in.Action == "push"}
+	if in.Action != "" && in.Action != "pull" && !about.push {
+		return about, pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("action is %q", cut(in.Action)), "it is pull or push")
+	}
+	var err error
+	if about.image, err = image.Parse(in.Image); err != nil {
+		return about, pierhead.NewProblem(pierhead.ErrBadInput, err.Error(), "an image is HOST/REPOSITORY[:TAG][@DIGEST]")
+	}
+	organization := in.Organization
+	if in.Project != "" {
+		if organization, err = s.subjectProject(ctx, c, in, &about); err != nil {
+			return about, err
+		}
+	}
+	switch {
+	case organization != "":
+		about.organization, err = s.config.Store.Organization(ctx, c, organization)
+	case in.Project == "":
+		err = pierhead.NewProblem(pierhead.ErrBadInput, "the question names neither a project nor an organization", "say --project OWNER/NAME or --org NAME")
+	}
+	return about, err
+}
+
+// subjectProject looks the project up and returns the organization whose registries count.
+func (s *Server) subjectProject(ctx context.Context, c pierhead.Caller, in api.ExplainRequest, about *subject) (string, error) {
+	owner, name, err := splitProject(in.Project)
+	if err != nil {
+		return "", err
+	}
+	if about.project, err = s.config.Store.Project(ctx, c, owner, name); err != nil {
+		return "", err
+	}
+	switch {
+	case about.project.Personal():
+		return in.Organization, nil // named to be told why it does not count
+	case in.Organization != "" && in.Organization != owner:
+		return "", pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("project %s is not of organization %s", in.Project, cut(in.Organization)), "leave the organization out")
+	}
+	return owner, nil
+}
+
+func (a subject) action() string {
+	if a.push {
+		return "push"
+	}
+	return "pull"
+}
+
+// question is the subject as an agent gets it.
+func (a subject) question() api.Question {
+	return api.Question{
+		Image: a.image.Written(), Project: a.project.Name, Owner: a.project.Owner, Personal: a.project.Personal(),
+		Organization: a.organization.Name, OrganizationID: a.organization.ID, Action: a.action(),
+	}
+}
+
+// label writes who and what was asked about: the server's own knowledge, whoever answered.
+func (a subject) label(e *api.Explanation) {
+	e.Action, e.Personal, e.Organization = a.action(), a.project.Personal(), a.organization.Name
+	e.Image = api.ExplainedImage{
+		Written: a.image.Written(), Canonical: a.image.String(), Host: a.image.Host(), Repository: a.image.Repository(),
+		Tag: a.image.Tag(), Digest: a.image.Digest(),
+	}
+	if a.project.ID != "" {
+		e.Project = a.project.FullName()
+	}
+	if e.Steps == nil {
+		e.Steps = []api.ExplainedStep{}
+	}
+	if e.Candidates == nil {
+		e.Candidates = []api.ExplainedCandidate{}
+	}
+}

@@ -1,0 +1,74 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"io/fs"
+	"os"
+	"pierhead.dev/pierhead/internal/durable"
+	"pierhead.dev/pierhead/internal/tokens"
+)
+
+// Limits of connections.
+const (
+	headerTimeout = 15 * time.Second
+	idleTimeout   = 2 * time.Minute
+	maxHeader     = 64 << 10 // bytes: a registry token with many repositories is long
+	shutdownGrace = 10 * time.Second
+)
+
+// Serve answers on a listener until ctx ends: then long polls and log streams end at once, other requests get ten
+// seconds, and it returns nil. It closes the listener.
+func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	server := &http.Server{
+		Handler: s, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		ErrorLog: slog.NewLogLogger(s.config.Log.Handler(), slog.LevelDebug), // handshakes of strangers, mostly
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("server on %s: %w", listener.Addr(), err)
+	case <-ctx.Done():
+	}
+	s.Drain()
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
+	defer cancel()
+	if err := server.Shutdown(grace); err != nil {
+		s.config.Log.Warn("requests were cut off by the shutdown", "error", err)
+		return errors.Join(server.Close())
+	}
+	return nil
+}
+
+// OpenTokenKey reads the key that signs registry tokens from a file, or makes it there, mode 0600.
+func OpenTokenKey(path string) (*tokens.Key, error) {
+	text, err := os.ReadFile(path)
+	if err == nil {
+		key, err := tokens.Parse(text)
+		if err != nil {
+			return nil, fmt.Errorf("token key %s: %w", path, err)
+		}
+		return key, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("token key: %w", err)
+	}
+	key, err := tokens.Generate()
+	if err != nil {
+		return nil, err
+	}
+	if text, err = key.PEM(); err != nil {
+		return nil, err
+	}
+	if err := durable.WriteFile(durable.OS{}, path, text); err != nil {
+		return nil, fmt.Errorf("token key: %w", err)
+	}
+	return key, nil
+}
