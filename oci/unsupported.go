@@ -67,7 +67,9 @@ func (Unsupported) Repositories(context.Context, Page) (List, error) { return Li
 func (Unsupported) DeleteTag(context.Context, string, string) error { return ErrUnsupported }
 
 // DeleteManifest answers ErrUnsupported.
-func (Unsupported) DeleteManifest(context.Context, string, digest.Digest) error { return ErrUnsupported }
+func (Unsupported) DeleteManifest(context.Context, string, digest.Digest) error {
+	return ErrUnsupported
+}
 
 // DeleteBlob answers ErrUnsupported.
 func (Unsupported) DeleteBlob(context.Context, string, digest.Digest) error { return ErrUnsupported }

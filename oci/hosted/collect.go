@@ -1,0 +1,209 @@
+package hosted
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"pierhead.dev/pierhead/blob"
+)
+
+// CollectOptions say what a garbage collection takes.
+type CollectOptions struct {
+	DryRun    bool          // report only
+	MinAge    time.Duration // what was pushed, or asked for, more recently stays; zero: one hour
+	UploadAge time.Duration // uploads to which nothing came for so long go; zero: one day
+	Untagged  bool          // take manifests too that no tag leads to, by itself, an index, or as what a kept one's referrer is
+}
+
+// A Report is what a garbage collection found and took, or would have taken. Bytes are those of blobs in the store.
+type Report struct {
+	DryRun       bool
+	Repositories int
+	Tags         int
+	Manifests    int // kept
+	Blobs        int // kept in the store, manifests' bytes among them
+	Bytes        int64
+	Removed      Removed
+	Took         time.Duration
+}
+
+// Removed is the part of a Report about what is gone.
+type Removed struct {
+	Manifests int // from repositories
+	Links     int // blobs from repositories
+	Blobs     int // from the store
+	Bytes     int64
+	Uploads   int
+	Uploaded  int64 // bytes of those uploads
+}
+
+// Collect takes away what is no longer needed: links of blobs that no manifest of their repository names, blobs and
+// manifests' bytes that no repository has, and uploads that nobody goes on with. Pushes go on meanwhile; what they use
+// stays. A second call waits for the first.
+func (r *Registry) Collect(ctx context.Context, options CollectOptions) (Report, error) {
+	r.collection.Lock()
+	defer r.collection.Unlock()
+	if options.MinAge <= 0 {
+		options.MinAge = time.Hour
+	}
+	if options.UploadAge <= 0 {
+		options.UploadAge = 24 * time.Hour
+	}
+	c := &collector{registry: r, options: options, needed: map[digest.Digest]bool{}, report: Report{DryRun: options.DryRun}}
+	start := r.now()
+	err := c.run(ctx)
+	c.report.Took = r.now().Sub(start)
+	return c.report, err
+}
+
+type collector struct {
+	registry *Registry
+	options  CollectOptions
+	needed   map[digest.Digest]bool // by some repository
+	report   Report
+}
+
+func (c *collector) run(ctx context.Context) error {
+	r := c.registry
+	defer r.inUse.collect()()
+	names, err := r.repositoryNames(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := c.mark(ctx, name); err != nil {
+			return fmt.Errorf("repository %s: %w", name, err)
+		}
+	}
+	if err := c.sweepUploads(ctx); err != nil {
+		return err
+	}
+	return c.sweep(ctx)
+}
+
+// mark takes from a repository what it does not need, and notes what it does. The repository takes no changes
+// meanwhile, so that nothing comes to rely on what goes; it can be read all the time.
+func (c *collector) mark(ctx context.Context, name string) error {
+	repo, release, err := c.registry.cache.get(name)
+	if err != nil {
+		return err
+	}
+	defer release()
+	repo.writing.Lock()
+	defer repo.writing.Unlock()
+	m, err := c.survey(ctx, repo)
+	if err != nil {
+		return err
+	}
+	changes := m.unneeded(c.registry.now().Add(-c.options.MinAge).Unix())
+	for _, change := range changes {
+		if change.Op == opUnlink {
+			c.report.Removed.Links++
+		} else {
+			c.report.Removed.Manifests++
+		}
+	}
+	if len(changes) > 0 && !c.options.DryRun {
+		if err := repo.commit(changes...); err != nil {
+			return err
+		}
+	}
+	if !c.options.DryRun {
+		c.registry.removeTemporaries(repo)
+	}
+	c.report.Repositories++
+	c.count(repo, changes)
+	return nil
+}
+
+// count notes what a repository needs when the changes are made, made or not.
+func (c *collector) count(repo *repository, changes []record) {
+	gone := map[digest.Digest]operation{}
+	for _, change := range changes {
+		gone[change.Digest] = change.Op
+	}
+	repo.mu.RLock()
+	defer repo.mu.RUnlock()
+	for d := range repo.links {
+		if gone[d] != opUnlink {
+			c.needed[d] = true
+		}
+	}
+	for d := range repo.manifests {
+		if gone[d] != opDeleteManifest {
+			c.needed[d] = true
+			c.report.Manifests++
+		}
+	}
+	c.report.Tags += len(repo.tags)
+}
+
+// sweep deletes from the store what no repository needs.
+func (c *collector) sweep(ctx context.Context) error {
+	for info, err := range c.registry.blobs.Blobs(ctx) {
+		if err != nil {
+			return err
+		}
+		removed := false
+		if !c.needed[info.Digest] {
+			removed, err = c.registry.inUse.unless(info.Digest, func() error { return c.delete(ctx, info.Digest) })
+		}
+		if err != nil {
+			return err
+		}
+		if removed {
+			c.report.Removed.Blobs++
+			c.report.Removed.Bytes += info.Size
+		} else {
+			c.report.Blobs++
+			c.report.Bytes += info.Size
+		}
+	}
+	return nil
+}
+
+func (c *collector) delete(ctx context.Context, d digest.Digest) error {
+	if c.options.DryRun {
+		return nil
+	}
+	if err := c.registry.blobs.Delete(ctx, d); err != nil && !errors.Is(err, blob.ErrNotFound) {
+		return err
+	}
+	return nil
+}
+
+func (c *collector) sweepUploads(ctx context.Context) error {
+	before := c.registry.now().Add(-c.options.UploadAge)
+	for info, err := range c.registry.blobs.Uploads(ctx) {
+		if err != nil {
+			return err
+		}
+		if info.Modified.After(before) {
+			continue
+		}
+		if !c.options.DryRun {
+			err := c.cancel(ctx, info.ID)
+			if errors.Is(err, blob.ErrBusy) || errors.Is(err, blob.ErrUploadUnknown) {
+				continue // someone goes on with it after all, or is done
+			}
+			if err != nil {
+				return err
+			}
+		}
+		c.report.Removed.Uploads++
+		c.report.Removed.Uploaded += info.Size
+	}
+	return nil
+}
+
+func (c *collector) cancel(ctx context.Context, id string) error {
+	u, err := c.registry.blobs.Upload(ctx, id)
+	if err != nil {
+		return err
+	}
+	return u.Cancel(ctx)
+}

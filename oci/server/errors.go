@@ -1,0 +1,83 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+
+	"pierhead.dev/pierhead/oci"
+)
+
+// wireError is one entry of an error body (OCI distribution specification, "Error Codes").
+type wireError struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	Detail  string `json:"detail,omitempty"`
+}
+
+type wireErrors struct {
+	Errors []wireError `json:"errors"`
+}
+
+// The table from code to status is oci's: each oci.Error has its own. What is none of them is told to the log only.
+var errUnknown = &oci.Error{Code: "UNKNOWN", Status: http.StatusInternalServerError, Text: "internal error; the registry's log has it"}
+
+// fail answers with an error.
+func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if r.Context().Err() != nil && errors.Is(err, context.Canceled) {
+		return // the client is gone
+	}
+	known := errUnknown
+	if !errors.As(err, &known) {
+		if known = brokenBody(err); known == errUnknown {
+			s.config.Log.Error("registry request", "method", r.Method, "path", r.URL.Path, "error", err)
+		}
+	} else if known.Status >= http.StatusInternalServerError {
+		s.config.Log.Error("registry request", "method", r.Method, "path", r.URL.Path, "error", err)
+	}
+	body := wireError{Code: known.Code, Message: known.Text}
+	var detailed *oci.Detailed
+	if errors.As(err, &detailed) && detailed.Err == known {
+		body.Detail = detailed.Detail
+	}
+	var refusal *Refusal
+	if errors.As(err, &refusal) {
+		body.Detail = refusal.Detail
+		if refusal.Challenge != "" {
+			w.Header().Set("WWW-Authenticate", refusal.Challenge)
+		}
+	}
+	// A client that is still sending is told at once, and the connection goes with the rest of its body.
+	if r.ContentLength > 64<<10 || r.ContentLength < 0 {
+		w.Header().Set("Connection", "close")
+	}
+	_ = writeJSON(w, known.Status, "application/json", wireErrors{[]wireError{body}})
+}
+
+// brokenBody finds errors of reading a request's body, which are the client's.
+func brokenBody(err error) *oci.Error {
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return oci.ErrManifestTooLarge
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return oci.ErrSizeInvalid
+	}
+	return errUnknown
+}
+
+func writeJSON(w http.ResponseWriter, status int, mediaType string, value any) error {
+	data, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	h.Set("Content-Type", mediaType)
+	h.Set("Content-Length", strconv.Itoa(len(data)))
+	w.WriteHeader(status)
+	_, _ = w.Write(data) // to a client that is gone, if it fails
+	return nil
+}
