@@ -7,7 +7,7 @@ import (
 
 // parameterText is what a parameter has in the file, before its parts are looked at together.
 type parameterText struct {
-	kind, multiple, passAs, passTrue, passFalse, separator, widget, category string
+	kind, multiple, passAs, passTrue, passFalse, separator, category string
 }
 
 func (r *reader) readParameter(s *Step, n *node, step string) error {

@@ -171,7 +171,7 @@ func parse(tokens token.Tokens) (file *ast.File, err error) {
 			line = t.Position.Line
 		}
 	}
-	return nil, fileError(line, "look at the indentation, and put texts with ':', '#' or braces into quotes", "not YAML: %s", clip(text))
+	return nil, fileError(line, "look at the indentation, and put texts with ':', '#' or braces into quotes", "not YAML: %s", clip(strings.Join(strings.Fields(text), " ")))
 }
 
 // guard turns a panic of the YAML library, which foreign text has caused before, into an error.
@@ -244,7 +244,7 @@ func (c *converter) alias(v *ast.AliasNode) (*node, error) {
 	name := v.Value.GetToken().Value
 	n, known := c.anchors[name]
 	if !known {
-		return nil, fileError(lineOf(v), "", "the alias *%s has no anchor before it", clip(name))
+		return nil, fileError(lineOf(v), "", "the alias %q has no anchor before it", clip(name))
 	}
 	if c.total += n.size; c.total > maxNodes {
 		return nil, tooMany(lineOf(v))
@@ -267,7 +267,7 @@ func (c *converter) tag(v *ast.TagNode, depth int) (*node, error) {
 		}
 	case "!!int", "!!float", "!!bool", "!!null", "!!seq", "!!map":
 	default:
-		return nil, fileError(n.line, "", "the tag %s is not known", clip(tag))
+		return nil, fileError(n.line, "", "the tag %q is not known", clip(tag))
 	}
 	return n, nil
 }

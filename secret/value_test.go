@@ -156,7 +156,11 @@ func TestNothingEncodesAValue(t *testing.T) {
 	if err := json.Unmarshal([]byte(`{"V":"x"}`), &into); err == nil {
 		t.Error("a value came from a message")
 	}
-	if out, err := json.Marshal(unexported{v}); err != nil || string(out) != "{}" {
+	beside := struct {
+		Name string
+		v    secret.Value
+	}{"a", v}
+	if out, err := json.Marshal(beside); err != nil || string(out) != `{"Name":"a"}` {
 		t.Errorf("got %s, %v", out, err)
 	}
 }

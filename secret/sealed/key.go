@@ -162,7 +162,7 @@ func (ks Keys) Marshal() ([]byte, error) {
 		if err != nil {
 			return nil, errors.New("marshalling data keys: PKCS #8 refuses the key") // the cause is dropped: it is about a secret
 		}
-		out = append(out, pem.EncodeToMemory(&pem.Block{Type: pemType, Headers: map[string]string{"Key-Id": k.ID()}, Bytes: der})...)
+		out = append(out, pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: der})...)
 	}
 	return out, nil
 }
