@@ -89,14 +89,17 @@ func (p Pattern) Matches(r Reference) Verdict {
 }
 
 // MatchesHost holds a canonical host against the pattern.
-func (p Pattern) MatchesHost(host string) bool {
-	if !p.HostHasGlob() {
-		return p.host == host
+func (p Pattern) MatchesHost(host string) bool { return MatchHost(p.host, host) }
+
+// MatchHost is MatchesHost for a host known apart from its pattern: label by label, with the same port.
+func MatchHost(glob, host string) bool {
+	if !HasGlob(glob) {
+		return glob == host
 	}
 	if strings.HasPrefix(host, "[") { // an IPv6 literal is no list of labels
 		return false
 	}
-	glob, globPort, _ := cutByte(p.host, ':')
+	glob, globPort, _ := cutByte(glob, ':')
 	name, port, _ := cutByte(host, ':')
 	return globPort == port && matchParts(glob, name, '.')
 }
