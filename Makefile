@@ -36,7 +36,7 @@ test-unit:
 
 ## test-engines: what needs Docker or Podman, and the programs themselves
 test-engines: setup build
-	$(GO) test -count=1 ./test/...
+	$(GO) test -count=1 -timeout 10m -p 1 ./test/...
 
 ## test-long: the full counts of what test has a small version of
 test-long: setup build

@@ -49,6 +49,7 @@ type Server interface {
 
 // Config is what an agent is made of. Every field must be set, except where it says otherwise.
 type Config struct {
+	Name        string // the node's name
 	Directory   string // the agent's own, 0700: records, logs, spool
 	Server      Server
 	Engine      engine.Engine
@@ -68,7 +69,7 @@ type Agent struct {
 	Config
 	records  records
 	images   *images
-	events   *spool
+	events   *Spool
 	endpoint *endpoint
 	mounts   mountRule
 
@@ -80,7 +81,7 @@ type Agent struct {
 const workWait = 30 * time.Second
 
 // New makes an agent and takes its end-point's port; Run begins the work. Events is where the broker records.
-func New(config Config, events *spool) (*Agent, error) {
+func New(config Config, events *Spool) (*Agent, error) {
 	if config.Slots == 0 {
 		config.Slots = 4
 	}

@@ -7,6 +7,8 @@ import (
 	"io"
 	"sync/atomic"
 
+	"github.com/opencontainers/go-digest"
+
 	"pierhead.dev/pierhead"
 	"pierhead.dev/pierhead/broker"
 	"pierhead.dev/pierhead/engine"
@@ -160,4 +162,13 @@ func (c countingBody) Read(p []byte) (int, error) {
 	c.run.pulled.done.Add(int64(n))
 	c.run.report()
 	return n, err
+}
+
+// Blob implements oci.Reader.
+func (c countingReader) Blob(ctx context.Context, repository string, d digest.Digest, offset, length int64) (*oci.Blob, error) {
+	b, err := c.Reader.Blob(ctx, repository, d, offset, length)
+	if err == nil && b.Body != nil {
+		b.Body = countingBody{ReadCloser: b.Body, run: c.run}
+	}
+	return b, err
 }

@@ -22,9 +22,9 @@ const maxSpooled = 100_000
 // eventBatch is how many events go in one request.
 const eventBatch = 500
 
-// A spool keeps events on disk until the control plane has them. Every event has an id of its own, by which the control
+// A Spool keeps events on disk until the control plane has them. Every event has an id of its own, by which the control
 // plane knows a second delivery; so each counts once whatever breaks in between.
-type spool struct {
+type Spool struct {
 	directory string
 	log       *slog.Logger
 	mu        sync.Mutex
@@ -32,7 +32,8 @@ type spool struct {
 	arrived   chan struct{}
 }
 
-func openSpool(directory string, log *slog.Logger) (*spool, error) {
+// OpenSpool opens the spool in a directory, with what an earlier start left in it.
+func OpenSpool(directory string, log *slog.Logger) (*Spool, error) {
 	if err := os.MkdirAll(directory, 0o700); err != nil {
 		return nil, fmt.Errorf("event spool: %w", err)
 	}
@@ -40,7 +41,7 @@ func openSpool(directory string, log *slog.Logger) (*spool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("event spool: %w", err)
 	}
-	s := &spool{directory: directory, log: log, arrived: make(chan struct{}, 1)}
+	s := &Spool{directory: directory, log: log, arrived: make(chan struct{}, 1)}
 	for _, entry := range entries { // sorted by name, and names begin with the time
 		if strings.HasSuffix(entry.Name(), ".json") {
 			s.names = append(s.names, entry.Name())
@@ -51,7 +52,7 @@ func openSpool(directory string, log *slog.Logger) (*spool, error) {
 }
 
 // Record keeps an event for delivery. An event that cannot be kept is logged: it must not stop a pull.
-func (s *spool) Record(event pierhead.Event) {
+func (s *Spool) Record(event pierhead.Event) {
 	event.ID = ids.New("evt")
 	text, err := json.Marshal(event)
 	if err == nil {
@@ -68,7 +69,7 @@ func (s *spool) Record(event pierhead.Event) {
 	s.log.Error("an event could not be kept", "kind", event.Kind, "error", err)
 }
 
-func (s *spool) trim() {
+func (s *Spool) trim() {
 	for len(s.names) > maxSpooled {
 		s.log.Error("the event spool is full; the oldest event is dropped", "event", s.names[0])
 		os.Remove(filepath.Join(s.directory, s.names[0]))
@@ -76,7 +77,7 @@ func (s *spool) trim() {
 	}
 }
 
-func (s *spool) wake() {
+func (s *Spool) wake() {
 	select {
 	case s.arrived <- struct{}{}:
 	default:
@@ -84,7 +85,7 @@ func (s *spool) wake() {
 }
 
 // deliver hands events to send, oldest first, until ctx ends.
-func (s *spool) deliver(ctx context.Context, send func(context.Context, []pierhead.Event) error) error {
+func (s *Spool) deliver(ctx context.Context, send func(context.Context, []pierhead.Event) error) error {
 	wait := newBackoff()
 	for {
 		names, events := s.batch()
@@ -111,7 +112,7 @@ func (s *spool) deliver(ctx context.Context, send func(context.Context, []pierhe
 	}
 }
 
-func (s *spool) batch() (names []string, events []pierhead.Event) {
+func (s *Spool) batch() (names []string, events []pierhead.Event) {
 	s.mu.Lock()
 	names = slices.Clone(s.names[:min(len(s.names), eventBatch)])
 	s.mu.Unlock()
@@ -130,7 +131,7 @@ func (s *spool) batch() (names []string, events []pierhead.Event) {
 	return names, events
 }
 
-func (s *spool) drop(names []string) {
+func (s *Spool) drop(names []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, name := range names {

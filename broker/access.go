@@ -10,7 +10,6 @@ import (
 
 	"pierhead.dev/pierhead"
 	"pierhead.dev/pierhead/credential"
-	"pierhead.dev/pierhead/egress"
 	"pierhead.dev/pierhead/exchange"
 	"pierhead.dev/pierhead/oci"
 	"pierhead.dev/pierhead/oci/client"
@@ -75,11 +74,7 @@ func (b *Broker) open(ctx context.Context, caller pierhead.Caller, q Question) (
 
 // reader makes the client for the question's host under the registry's rules.
 func (b *Broker) reader(q Question, registry pierhead.Registry, logins client.Credentials) (oci.Reader, error) {
-	rules, err := rulesOf(registry, q.Reference)
-	if err != nil {
-		return nil, err
-	}
-	return client.New(client.Config{Host: q.Reference.DialHost(), CredentialHost: q.Reference.Host(), Rules: rules, Credentials: logins})
+	return client.New(client.Config{Rules: b.rules(registry, q.Reference), Credentials: logins})
 }
 
 // Registry is the name of the registry whose login serves, or "" for an anonymous pull.
@@ -188,9 +183,4 @@ func (b *Broker) record(q Question, caller pierhead.Caller, kind, registry strin
 		At: b.Now(), OrganizationID: q.OrganizationID, Kind: kind, ExecutionID: q.ExecutionID,
 		Image: q.Reference.String(), Registry: registry, Detail: detail,
 	})
-}
-
-// rulesOf says by which ways a registry's hosts may be reached.
-func rulesOf(registry pierhead.Registry, reference interface{ Host() string }) (egress.Rules, error) {
-	return egress.Rules{}, nil
 }

@@ -36,14 +36,18 @@ type Recorder interface {
 	Record(event pierhead.Event)
 }
 
-// Config is what a broker is made of; every field must be set but Now.
+// Config is what a broker is made of; every interface must be set.
 type Config struct {
 	Registries Registries
 	Secrets    secret.Source
 	Sealed     Unsealer
 	Exchangers map[pierhead.RegistryType]exchange.Exchanger
 	Events     Recorder
-	Now        func() time.Time // time.Now where nil
+	// PrivateNetworks are address ranges of the operator's that every registry may be in.
+	PrivateNetworks []string
+	// ServerCA is the PEM of the control plane's own CA, trusted for the hosted registry beside the system's; or empty.
+	ServerCA string
+	Now      func() time.Time // time.Now where nil
 }
 
 // A Broker hands out accesses. It is safe for concurrent use.
@@ -70,11 +74,9 @@ type Question struct {
 }
 
 func (q Question) match() resolve.Question {
-	r := q.Reference
-	return resolve.Question{
-		Personal: q.Personal, Project: q.Project, Host: r.Host(), Repository: r.Repository(),
-		Tag: r.Tag(), TagKnown: true, Digest: r.Digest(), DigestKnown: true,
-	}
+	question := resolve.Ask(q.Reference)
+	question.Personal, question.Project = q.Personal, q.Project
+	return question
 }
 
 // A step is a step of precedence: which kind of login serves a pull.
@@ -107,8 +109,7 @@ func (b *Broker) decide(ctx context.Context, q Question) (decision, error) {
 		return decision{step: stepRegistry, registry: *answer.Registry, pattern: answer.Pattern}, nil
 	case resolve.Ambiguous:
 		return decision{}, pierhead.NewProblem(pierhead.ErrConflict,
-			fmt.Sprintf("two registries cover %s equally well, so none is used", q.Reference),
-			"ask an organization admin to make one pattern more specific, or to give the registries different projects")
+			fmt.Sprintf("no credential can be chosen for %s: %s", q.Reference, answer.Explain()), answer.Hint())
 	default:
 		return decision{step: stepAnonymous}, nil
 	}

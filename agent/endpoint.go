@@ -1,0 +1,207 @@
+package agent
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"pierhead.dev/pierhead"
+	"pierhead.dev/pierhead/image"
+	"pierhead.dev/pierhead/oci"
+	ociserver "pierhead.dev/pierhead/oci/server"
+)
+
+// endpointUser is the user name that engines get; the password says which execution it is.
+const endpointUser = "execution"
+
+// endpointHeaderTimeout and the rest bound what an engine may take; a blob itself may take as long as it needs.
+const endpointHeaderTimeout = 15 * time.Second
+
+// An endpoint is where the engine pulls from: a registry on loopback that shows, to whoever has a ticket's password, one
+// repository of one registry. What it shows is read with the broker's credential, which the engine never gets.
+type endpoint struct {
+	listener net.Listener
+	handler  http.Handler
+	log      *slog.Logger
+
+	mu      sync.Mutex
+	tickets map[string]*ticket // by id
+}
+
+// A ticket lets the engine read one repository while one execution pulls.
+type ticket struct {
+	id         string
+	password   string
+	execution  string
+	repository string // as the engine names it: "<host>/<repository>"
+	reader     oci.Reader
+
+	mu  sync.Mutex
+	err error // the last one that the registry gave
+}
+
+// listenEndpoint takes a loopback address. Everything else is refused: what is shown here needs no TLS because it does
+// not leave the machine.
+func listenEndpoint(address string, log *slog.Logger) (*endpoint, error) {
+	host, _, err := net.SplitHostPort(address)
+	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
+		return nil, pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("the address that the engine pulls from, %q, is not a loopback address and port", address), "the default is 127.0.0.1:5050")
+	}
+	listener, err := net.Listen("tcp", address)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, pierhead.NewProblem(pierhead.ErrConflict, fmt.Sprintf("the address %s, which the engine should pull from, is in use", address), "stop what uses it, or choose another port with --mirror")
+	}
+	if err != nil {
+		return nil, pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("cannot listen on %s: %v", address, err), "choose another address with --mirror")
+	}
+	e := &endpoint{listener: listener, log: log, tickets: make(map[string]*ticket)}
+	e.handler = ociserver.New(ociserver.Config{Authorizer: e, Open: e.open, Log: log})
+	return e, nil
+}
+
+// Address is where it listens, "127.0.0.1:5050".
+func (e *endpoint) Address() string { return e.listener.Addr().String() }
+
+// serve answers until ctx ends.
+func (e *endpoint) serve(ctx context.Context) error {
+	server := &http.Server{Handler: e, ReadHeaderTimeout: endpointHeaderTimeout, BaseContext: func(net.Listener) context.Context { return ctx },
+		ErrorLog: slog.NewLogLogger(e.log.Handler(), slog.LevelDebug)}
+	stopped := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stopped()
+	if err := server.Serve(e.listener); ctx.Err() == nil {
+		return fmt.Errorf("the engine's end-point: %w", err)
+	}
+	return ctx.Err()
+}
+
+// ServeHTTP refuses requests that did not mean this address: a page in a browser on this machine could name any host.
+func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	host, _, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		host = r.Host
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		http.Error(w, "this address answers to loopback names only", http.StatusMisdirectedRequest)
+		return
+	}
+	e.handler.ServeHTTP(w, r)
+}
+
+// admit makes a ticket: the engine sees repository, as it names it, and reads what reader has under real.
+func (e *endpoint) admit(execution, repository, real string, reader oci.Reader) *ticket {
+	t := &ticket{id: rand.Text(), password: rand.Text(), execution: execution, repository: repository}
+	t.reader = renamed{ticket: t, reader: reader, real: real}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.tickets[t.id] = t
+	return t
+}
+
+func (e *endpoint) revoke(t *ticket) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.tickets, t.id)
+}
+
+// Authorize implements ociserver.Authorizer: the password finds the ticket, and the ticket its one repository.
+func (e *endpoint) Authorize(r *http.Request, q ociserver.Request) (ociserver.Grant, error) {
+	_, password, ok := r.BasicAuth()
+	t := e.find(password)
+	if !ok || t == nil {
+		return ociserver.Grant{}, &ociserver.Refusal{Err: oci.ErrUnauthorized, Challenge: `Basic realm="pierhead"`}
+	}
+	if q.Kind != ociserver.KindPing && q.Repository != t.repository {
+		return ociserver.Grant{}, &ociserver.Refusal{Err: oci.ErrDenied, Detail: "this login is for one execution's image only"}
+	}
+	return ociserver.Grant{Caller: t.id}, nil
+}
+
+func (e *endpoint) find(password string) *ticket {
+	given := sha256.Sum256([]byte(password))
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, t := range e.tickets {
+		if expected := sha256.Sum256([]byte(t.password)); subtle.ConstantTimeCompare(given[:], expected[:]) == 1 {
+			return t
+		}
+	}
+	return nil
+}
+
+func (e *endpoint) open(_ *http.Request, _ ociserver.Request, grant ociserver.Grant) (oci.Registry, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	t := e.tickets[grant.Caller]
+	if t == nil {
+		return nil, oci.ErrDenied
+	}
+	return oci.ReadOnly(t.reader), nil
+}
+
+// failure is what the registry said last when something went wrong, or nil.
+func (t *ticket) failure() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.err
+}
+
+func (t *ticket) saw(err error) {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.err = err
+}
+
+// renamed reads a repository under the name that the engine knows it by.
+type renamed struct {
+	ticket *ticket
+	reader oci.Reader
+	real   string
+}
+
+func (r renamed) Resolve(ctx context.Context, _, reference string) (oci.Descriptor, error) {
+	d, err := r.reader.Resolve(ctx, r.real, reference)
+	r.ticket.saw(err)
+	return d, err
+}
+
+func (r renamed) Manifest(ctx context.Context, _, reference string) (oci.Manifest, error) {
+	m, err := r.reader.Manifest(ctx, r.real, reference)
+	r.ticket.saw(err)
+	return m, err
+}
+
+func (r renamed) Blob(ctx context.Context, _ string, d digest.Digest, offset, length int64) (*oci.Blob, error) {
+	b, err := r.reader.Blob(ctx, r.real, d, offset, length)
+	r.ticket.saw(err)
+	return b, err
+}
+
+// endpointRepository is what the engine calls an image's repository at the end-point: "<host>/<repository>", a port
+// written with an underscore, because a repository's name has no colon.
+func endpointRepository(reference image.Reference) (string, error) {
+	host := reference.Host()
+	if strings.HasPrefix(host, "[") {
+		return "", pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("the host %s is an IPv6 address, which engines cannot pull from through this node", host),
+			"give the registry a name")
+	}
+	name := strings.ReplaceAll(host, ":", "_") + "/" + reference.Repository()
+	if !oci.ValidRepository(name) {
+		return "", pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("the host %s cannot be part of a repository's name", host), "give the registry a plainer name")
+	}
+	return name, nil
+}

@@ -1,0 +1,31 @@
+package broker
+
+import (
+	"slices"
+
+	"pierhead.dev/pierhead"
+	"pierhead.dev/pierhead/egress"
+	"pierhead.dev/pierhead/image"
+)
+
+// ownNetworks is where the control plane's own registry may be: a private network is where most are.
+var ownNetworks = []string{"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"}
+
+// rules says by which ways a reference's host may be reached. The zero registry stands for no registry: https and
+// public addresses only.
+func (b *Broker) rules(registry pierhead.Registry, reference image.Reference) egress.Rules {
+	rules := egress.Rules{
+		Host: reference.DialHost(), PlainHTTP: registry.PlainHTTP, CA: registry.CA, Realms: registry.Realms,
+		PrivateNetworks: slices.Concat(b.PrivateNetworks, registry.PrivateNetworks),
+	}
+	for _, text := range registry.Match {
+		if pattern, err := image.ParsePattern(text); err == nil && !pattern.HostHasGlob() {
+			rules.Listed = append(rules.Listed, image.DialHost(pattern.Host()))
+		}
+	}
+	if registry.Type == pierhead.RegistryHosted {
+		rules.CA += b.ServerCA
+		rules.PrivateNetworks = append(rules.PrivateNetworks, ownNetworks...)
+	}
+	return rules
+}

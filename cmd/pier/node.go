@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"strings"
+
+	"pierhead.dev/pierhead"
+	"pierhead.dev/pierhead/agent"
+	"pierhead.dev/pierhead/api"
+	"pierhead.dev/pierhead/broker"
+	"pierhead.dev/pierhead/engine/docker"
+	"pierhead.dev/pierhead/exchange"
+	"pierhead.dev/pierhead/exchange/basic"
+	"pierhead.dev/pierhead/exchange/hosted"
+	"pierhead.dev/pierhead/image"
+	"pierhead.dev/pierhead/secret"
+	secretenv "pierhead.dev/pierhead/secret/env"
+	secretfile "pierhead.dev/pierhead/secret/file"
+)
+
+// localNode is the name of the node inside `pier up`.
+const localNode = "local"
+
+// A node is the agent's side of a process.
+type node struct {
+	EngineName string
+	agent      *agent.Agent
+	engine     *docker.Engine // nil with --engine none
+	client     *api.Client
+}
+
+// openNode makes the node inside `pier up`: it talks to the server as every other node would, over HTTP with a token.
+func openNode(ctx context.Context, config upConfig, data *dataDirectory, plane *controlPlane, log *slog.Logger) (n *node, err error) {
+	n = &node{EngineName: "none"}
+	defer func() {
+		if err != nil {
+			n.Close()
+		}
+	}()
+	record, token, err := plane.store.EnsureNode(ctx, pierhead.System(), localNode)
+	if err != nil {
+		return nil, err
+	}
+	if n.client, err = api.NewClient(api.ClientConfig{URL: plane.Local, Token: token, UserAgent: "pier-agent/" + version}); err != nil {
+		return nil, err
+	}
+	if err := n.openEngine(ctx, config, data, log); err != nil {
+		return nil, err
+	}
+	snapshot, err := agent.OpenSnapshot(data.in("agent", "snapshot.json"), log)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := agent.OpenDataKeys(data.in("agent", "data-keys.pem"))
+	if err != nil {
+		return nil, err
+	}
+	events, err := agent.OpenSpool(data.in("agent", "events"), log)
+	if err != nil {
+		return nil, err
+	}
+	b := broker.New(broker.Config{
+		Registries: snapshot, Events: events, Sealed: keys, ServerCA: string(plane.CA),
+		Secrets: secret.Mux{"file": secretfile.New(secretfile.Config{Dir: config.SecretsDir}), "env": secretenv.New(nil)},
+		Exchangers: map[pierhead.RegistryType]exchange.Exchanger{
+			pierhead.RegistryGeneric: basic.New(),
+			pierhead.RegistryHosted:  hosted.Exchanger{Host: func() string { return hostOf(snapshot.URL()) }, Username: record.Name, Token: func() string { return token }},
+		},
+	})
+	agentConfig := agent.Config{Name: record.Name, Directory: data.in("agent"), Server: n.client, Broker: b, Snapshot: snapshot, DataKey: keys.Public(),
+		Endpoint: config.Mirror, AllowMounts: config.AllowMounts, NeverMounts: n.neverMounts(config, data), Slots: config.Slots, Log: log}
+	if n.engine != nil {
+		agentConfig.Engine = n.engine
+	}
+	n.agent, err = agent.New(agentConfig, events)
+	return n, err
+}
+
+func (n *node) openEngine(ctx context.Context, config upConfig, data *dataDirectory, log *slog.Logger) error {
+	if config.Engine == "none" {
+		return nil
+	}
+	var err error
+	n.engine, err = docker.Open(ctx, docker.Config{Engine: config.Engine, OwnStore: config.OwnStore, Dir: data.in("agent", "engine"), Log: log})
+	if err != nil {
+		return err
+	}
+	name, err := n.engine.Version(ctx)
+	n.EngineName = fmt.Sprintf("%s (%s)", name, n.engine.How())
+	return err
+}
+
+// neverMounts are the paths that no execution gets to see: keys, secrets, and the sockets of engines.
+func (n *node) neverMounts(config upConfig, data *dataDirectory) []string {
+	never := []string{data.path, config.SecretsDir, "/var/run/docker.sock", "/run/docker.sock", "/run/podman", "/run/containerd", "/run/pierhead", "/proc", "/sys"}
+	if runtime := os.Getenv("XDG_RUNTIME_DIR"); runtime != "" {
+		never = append(never, runtime)
+	}
+	if n.engine != nil {
+		if socket, ok := strings.CutPrefix(n.engine.Address(), "unix://"); ok {
+			never = append(never, socket)
+		}
+	}
+	return never
+}
+
+// Run works until ctx ends.
+func (n *node) Run(ctx context.Context) error { return n.agent.Run(ctx) }
+
+// Close gives back what the node holds; containers run on.
+func (n *node) Close() {
+	if n.engine != nil {
+		_ = n.engine.Close() // a Podman service of ours ends
+	}
+	if n.client != nil {
+		n.client.CloseIdle()
+	}
+}
+
+// hostOf is the canonical host of the server's URL, as references name it.
+func hostOf(serverURL string) string {
+	u, err := url.Parse(serverURL)
+	if err != nil {
+		return ""
+	}
+	host, err := image.CanonicalHost(u.Host)
+	if err != nil {
+		return ""
+	}
+	return host
+}
