@@ -85,7 +85,7 @@ func (s *Server) issue(w http.ResponseWriter, r *http.Request) (tokenAnswer, err
 	now := s.config.Now()
 	text, err := s.config.Tokens.Sign(tokens.Claims{
 		Issuer: s.config.URL, Subject: c.Name, Audience: s.config.Service, ID: ids.New("jwt"),
-		IssuedAt: now, NotBefore: now.Add(-clockSkew), Expires: now.Add(s.config.TokenLife), Access: granted,
+		IssuedAt: now, NotBefore: now.Add(-clockSkew), Expires: now.Add(s.config.TokenLife), Access: granted, Asked: askedBy(c, asked),
 	})
 	return tokenAnswer{
 		Token: text, AccessToken: text, ExpiresIn: int(s.config.TokenLife / time.Second), IssuedAt: now.UTC().Format(time.RFC3339), Scope: scopeText(granted),
@@ -210,6 +210,18 @@ func (s *Server) grant(ctx context.Context, c pierhead.Caller, asked []scope) ([
 		}
 	}
 	return granted, nil
+}
+
+// askedBy tells the registry what somebody with a name asked for: what is missing in the grant is then "denied". To
+// nobody, who may still log in, the registry says "not logged in" instead.
+func askedBy(c pierhead.Caller, scopes []scope) []tokens.Access {
+	var asked []tokens.Access
+	for _, s := range scopes {
+		if c.TokenID != "" {
+			asked = append(asked, tokens.Access{Type: s.kind, Name: s.name, Actions: s.actions})
+		}
+	}
+	return asked
 }
 
 // intersect keeps the order of what the caller has; "*" asks for everything.

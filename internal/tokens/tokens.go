@@ -47,6 +47,7 @@ type Claims struct {
 	IssuedAt  time.Time
 	ID        string // unique
 	Access    []Access
+	Asked     []Access // what the client asked for: lets the registry refuse for good what it did not get
 }
 
 // wireClaims is Claims as the token has it; access is a list even where it is empty.
@@ -59,6 +60,7 @@ type wireClaims struct {
 	IssuedAt  int64    `json:"iat"`
 	ID        string   `json:"jti"`
 	Access    []Access `json:"access"`
+	Asked     []Access `json:"asked,omitempty"` // ours, not distribution's
 }
 
 // A Key signs tokens. It prints as its id only.
@@ -150,7 +152,7 @@ func (k *Key) Sign(c Claims) (string, error) {
 	}
 	claims, err := encode(wireClaims{
 		Issuer: c.Issuer, Subject: c.Subject, Audience: c.Audience, Expires: c.Expires.Unix(), NotBefore: c.NotBefore.Unix(),
-		IssuedAt: c.IssuedAt.Unix(), ID: c.ID, Access: access,
+		IssuedAt: c.IssuedAt.Unix(), ID: c.ID, Access: access, Asked: c.Asked,
 	})
 	if err != nil {
 		return "", err
