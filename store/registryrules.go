@@ -72,9 +72,7 @@ func (k *call) checkScope(o owner, r *pierhead.Registry) error {
 	if r.Projects.All && len(r.Projects.Names) > 0 {
 		return badInput("projects: it is either all or a list", "leave one of them out")
 	}
-	names := slices.Clone(r.Projects.Names)
-	slices.Sort(names)
-	r.Projects.Names = slices.Compact(names)
+	r.Projects.Names = slices.Compact(slices.Sorted(slices.Values(r.Projects.Names)))
 	for _, name := range r.Projects.Names {
 		var n int
 		if err := k.row(`SELECT COUNT(*) FROM projects WHERE owner_id = ? AND name = ?`, []any{o.id, name}, &n); err != nil {
@@ -223,7 +221,7 @@ func checkRealms(r *pierhead.Registry) error {
 	if len(r.Realms) > maxListed {
 		return badInput("realms: more than %d", "list the hosts of token servers only", maxListed)
 	}
-	realms := make([]string, 0, len(r.Realms))
+	var realms []string
 	for _, text := range r.Realms {
 		host, err := image.CanonicalHost(text)
 		if err != nil || image.HasGlob(host) {
@@ -240,7 +238,7 @@ func checkNetworks(r *pierhead.Registry) error {
 	if len(r.PrivateNetworks) > maxListed {
 		return badInput("private_networks: more than %d", "join neighbouring networks", maxListed)
 	}
-	networks := make([]string, 0, len(r.PrivateNetworks))
+	var networks []string
 	for _, text := range r.PrivateNetworks {
 		prefix, err := netip.ParsePrefix(text)
 		if err != nil {
