@@ -30,7 +30,7 @@ import (
 
 // A Config says where the blobs are and what bounds them.
 type Config struct {
-	Dir        string        // is made where it is missing; its parent exists
+	Dir        string        // is made where it is missing
 	Layer      durable.Layer // for tests; nil is the operating system
 	MaxBlob    int64         // bytes; zero: 1 TiB
 	MaxUploads int           // under way at a time; zero: 10000
@@ -71,7 +71,7 @@ func Open(c Config) (*Store, error) {
 	if s.now == nil {
 		s.now = time.Now
 	}
-	s.dirs = durable.NewDirs(s.layer, filepath.Dir(s.dir))
+	s.dirs = durable.NewDirs(s.layer, s.dir)
 	if err := s.dirs.Ensure(filepath.Join(s.dir, uploadsDir)); err != nil {
 		return nil, fmt.Errorf("blob directory: %w", err)
 	}

@@ -139,12 +139,19 @@ type Dirs struct {
 // maxKept bounds the memory of a Dirs; a directory that it forgot costs one more sync.
 const maxKept = 1 << 16
 
-// NewDirs returns a Dirs whose root exists and is kept.
-func NewDirs(layer Layer, root string) *Dirs {
-	return &Dirs{layer: layer, kept: map[string]bool{filepath.Clean(root): true}}
+// NewDirs returns a Dirs for what is in dir, which may be missing, and whatever is missing above it.
+func NewDirs(layer Layer, dir string) *Dirs {
+	root := filepath.Dir(filepath.Clean(dir))
+	for {
+		parent := filepath.Dir(root)
+		if _, err := os.Stat(root); err == nil || parent == root {
+			return &Dirs{layer: layer, kept: map[string]bool{root: true}}
+		}
+		root = parent
+	}
 }
 
-// Ensure makes a directory below the root, and what is missing above it.
+// Ensure makes a directory, and what is missing above it.
 func (d *Dirs) Ensure(dir string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -157,7 +164,7 @@ func (d *Dirs) ensure(dir string) error {
 	}
 	parent := filepath.Dir(dir)
 	if parent == dir {
-		return fmt.Errorf("directory %s is outside of its root", dir)
+		return fmt.Errorf("directory %s is not where it was to be", dir)
 	}
 	if err := d.ensure(parent); err != nil {
 		return err

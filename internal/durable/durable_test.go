@@ -17,7 +17,7 @@ import (
 func TestWriteFileSurvivesEveryCrash(t *testing.T) {
 	root := t.TempDir()
 	recorder := durabletest.NewRecorder(root)
-	dirs := durable.NewDirs(recorder, root)
+	dirs := durable.NewDirs(recorder, filepath.Join(root, "a"))
 	dir := filepath.Join(root, "a", "b")
 	if err := dirs.Ensure(dir); err != nil {
 		t.Fatal(err)

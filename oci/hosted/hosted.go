@@ -34,7 +34,7 @@ import (
 
 // A Config says where the registry is.
 type Config struct {
-	Dir         string           // is made where it is missing; its parent exists
+	Dir         string           // is made where it is missing
 	Blobs       blob.Store       // the bytes; nobody else uses it
 	MaxManifest int64            // bytes; zero: 4 MiB, which the specification asks for at least
 	Log         *slog.Logger     // repairs after a crash; nil: nowhere
@@ -83,7 +83,7 @@ func Open(c Config) (*Registry, error) {
 		r.now = time.Now
 	}
 	r.cache = newCache(r.loadRepository)
-	r.dirs = durable.NewDirs(r.layer, filepath.Dir(r.dir))
+	r.dirs = durable.NewDirs(r.layer, r.dir)
 	if err := r.dirs.Ensure(r.repositories()); err != nil {
 		return nil, fmt.Errorf("registry directory: %w", err)
 	}
