@@ -140,14 +140,22 @@ func (r *reader) readStep(n *node) error {
 	case len(s.Command) == 0:
 		return fileError(n.line, "", "%s has no command", what)
 	}
-	at := slices.IndexFunc(r.file.Steps, func(other Step) bool { return other.Name == s.Name })
-	if at < 0 {
-		r.file.Steps = append(r.file.Steps, s)
-		return nil
+	if replace(&r.file.Steps, s, func(other Step) bool { return other.Name == s.Name }) {
+		r.note(s.Line, "step", "%s is there twice; the last one counts", what)
 	}
-	r.note(s.Line, "step", "%s is there twice (also on line %d); the last one counts", what, r.file.Steps[at].Line)
-	r.file.Steps[at] = s
 	return nil
+}
+
+// replace puts item in the place of its namesake, or at the end; it tells whether there was a namesake. Valohai's
+// library does the same without a word.
+func replace[T any](list *[]T, item T, namesake func(T) bool) bool {
+	at := slices.IndexFunc(*list, namesake)
+	if at < 0 {
+		*list = append(*list, item)
+		return false
+	}
+	(*list)[at] = item
+	return true
 }
 
 func textInto(into *string, what string) func(*node) error {
@@ -248,13 +256,9 @@ func (r *reader) readVariable(s *Step, n *node, step string) error {
 	if hasDefault {
 		v.Default = &value
 	}
-	at := slices.IndexFunc(s.Variables, func(other Variable) bool { return other.Name == v.Name })
-	if at < 0 {
-		s.Variables = append(s.Variables, v)
-		return nil
+	if replace(&s.Variables, v, func(other Variable) bool { return other.Name == v.Name }) {
+		r.note(n.line, "environment-variables", "%s %q is there twice; the last one counts", what, clip(v.Name))
 	}
-	r.note(n.line, "environment-variables", "%s %q is there twice; the last one counts", what, clip(v.Name))
-	s.Variables[at] = v
 	return nil
 }
 

@@ -46,13 +46,9 @@ func (r *reader) readParameter(s *Step, n *node, step string) error {
 		return err
 	}
 	r.lintParameter(p, raw, n, what)
-	at := slices.IndexFunc(s.Parameters, func(other Parameter) bool { return other.Name == p.Name })
-	if at < 0 {
-		s.Parameters = append(s.Parameters, p)
-		return nil
+	if replace(&s.Parameters, p, func(other Parameter) bool { return other.Name == p.Name }) {
+		r.note(n.line, "parameters", "%s is there twice; the last one counts", what)
 	}
-	r.note(n.line, "parameters", "%s is there twice; the last one counts", what)
-	s.Parameters[at] = p
 	return nil
 }
 

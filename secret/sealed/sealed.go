@@ -1,6 +1,6 @@
 // Package sealed encrypts a registry login on an admin's side so that only agents can open it: the control plane keeps
-// the text and cannot read it. `pier` seals with this package; a browser does the same with WebCrypto, and
-// testdata/vectors.json is what both must agree on.
+// the text and cannot read it. `pier` seals with this package; a browser does the same with WebCrypto, as
+// testdata/seal.mjs does. What both must agree on is in testdata/vectors.json and testdata/webcrypto.json.
 //
 // # Version 1
 //

@@ -85,36 +85,41 @@ func (v vector) open(t *testing.T) (info, plaintext []byte) {
 	return info, plaintext
 }
 
-// TestVectors: what was sealed by an earlier version, or by a browser, opens.
+// TestVectors: what was sealed by an earlier version, or by a browser (testdata/seal.mjs), opens.
 func TestVectors(t *testing.T) {
-	const path = "testdata/vectors.json"
 	if *update {
-		writeVectors(t, path)
+		writeVectors(t, "testdata/vectors.json")
 	}
-	content, err := os.ReadFile(path)
+	for _, path := range []string{"testdata/vectors.json", "testdata/webcrypto.json"} {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var vectors []vector
+		if err := json.Unmarshal(content, &vectors); err != nil || len(vectors) < 3 {
+			t.Fatalf("%s: %d vectors, %v", path, len(vectors), err)
+		}
+		for _, v := range vectors {
+			t.Run(v.What, func(t *testing.T) { testVector(t, v) })
+		}
+	}
+}
+
+func testVector(t *testing.T, v vector) {
+	keys, err := sealed.ParseKeys([]byte(v.PrivateKey))
+	if err != nil || keys.Current().String() != v.PublicKey || keys.Current().ID() != v.KeyID {
+		t.Fatal(err)
+	}
+	if info, plaintext := v.open(t); hex.EncodeToString(info) != v.Info || string(plaintext) != v.Plaintext || len(plaintext)%256 != 0 {
+		t.Errorf("info %x, plaintext %q", info, plaintext)
+	}
+	value, err := sealed.Open(keys, v.binding(), v.Text)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var vectors []vector
-	if err := json.Unmarshal(content, &vectors); err != nil || len(vectors) < 3 {
-		t.Fatalf("%d vectors, %v", len(vectors), err)
-	}
-	for _, v := range vectors {
-		keys, err := sealed.ParseKeys([]byte(v.PrivateKey))
-		if err != nil || keys.Current().String() != v.PublicKey || keys.Current().ID() != v.KeyID {
-			t.Fatalf("%s: %v", v.What, err)
-		}
-		if info, plaintext := v.open(t); hex.EncodeToString(info) != v.Info || string(plaintext) != v.Plaintext || len(plaintext)%256 != 0 {
-			t.Errorf("%s: info %x, plaintext %q", v.What, info, plaintext)
-		}
-		value, err := sealed.Open(keys, v.binding(), v.Text)
-		if err != nil {
-			t.Fatalf("%s: %v", v.What, err)
-		}
-		var login struct{ Username, Password string }
-		if err := json.Unmarshal(value.Reveal(), &login); err != nil || login.Username != v.Username || login.Password != v.Password {
-			t.Errorf("%s: another login came out", v.What)
-		}
+	var login struct{ Username, Password string }
+	if err := json.Unmarshal(value.Reveal(), &login); err != nil || login.Username != v.Username || login.Password != v.Password {
+		t.Error("another login came out")
 	}
 }
 
