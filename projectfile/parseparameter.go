@@ -7,7 +7,7 @@ import (
 
 // parameterText is what a parameter has in the file, before its parts are looked at together.
 type parameterText struct {
-	kind, multiple, passAs, passTrue, passFalse, separator, category string
+	kind, multiple, passAs, passTrue, passFalse, separator string
 }
 
 func (r *reader) readParameter(s *Step, n *node, step string) error {
@@ -17,8 +17,7 @@ func (r *reader) readParameter(s *Step, n *node, step string) error {
 			what = fmt.Sprintf("%s: parameter %q", step, clip(text))
 		}
 	}
-	var p Parameter
-	var raw parameterText
+	p, raw := Parameter{}, parameterText{}
 	err := r.mapping(n, what, keys{
 		"name":               textInto(&p.Name, what+": name"),
 		"type":               textInto(&raw.kind, what+": type"),
@@ -29,20 +28,20 @@ func (r *reader) readParameter(s *Step, n *node, step string) error {
 		"pass-as":            textInto(&raw.passAs, what+": pass-as"),
 		"pass-true-as":       textInto(&raw.passTrue, what+": pass-true-as"),
 		"pass-false-as":      textInto(&raw.passFalse, what+": pass-false-as"),
-		"category":           textInto(&raw.category, what+": category"), // for a form; there is none here
-		"widget":             func(*node) error { return nil },           // likewise
+		"category":           textInto(new(string), what+": category"), // for a form; there is none here
+		"widget":             func(*node) error { return nil },         // likewise
 		"default":            func(n *node) error { return defaultInto(&p, n, what) },
 		"choices":            scalarsInto(&p.choices, what+": choices"),
 		"min":                numberInto(&p.min, what+": min"),
 		"max":                numberInto(&p.max, what+": max"),
 	}, nil)
+	if err == nil && p.Name == "" {
+		err = fileError(n.line, "", "%s has no name", what)
+	}
+	if err == nil {
+		err = p.finish(raw, n, what)
+	}
 	if err != nil {
-		return err
-	}
-	if p.Name == "" {
-		return fileError(n.line, "", "%s has no name", what)
-	}
-	if err := p.finish(raw, n, what); err != nil {
 		return err
 	}
 	r.lintParameter(p, raw, n, what)
