@@ -200,7 +200,7 @@ func list[T any](k *call, scan func(scanner) (T, error), query string, arguments
 // missing turns "no row" into the problem that a hidden thing has too.
 func missing(err error, kind, name string) error {
 	if errors.Is(err, sql.ErrNoRows) {
-		return access.NotFound(kind, name)
+		return access.NotFound(kind, audit.CleanText(cut(name))) // people paste tokens where ids belong
 	}
 	return err
 }
