@@ -50,7 +50,7 @@ func (s *Server) subjectOf(ctx context.Context, c pierhead.Caller, in api.Explai
 	}
 	var err error
 	if about.image, err = image.Parse(in.Image); err != nil {
-		return about, pierhead.NewProblem(pierhead.ErrBadInput, err.Error(), "an image is HOST/REPOSITORY[:TAG][@DIGEST]")
+		return about, pierhead.NewProblem(pierhead.ErrBadInput, err.Error(), "")
 	}
 	organization := in.Organization
 	if in.Project != "" {
@@ -60,11 +60,20 @@ func (s *Server) subjectOf(ctx context.Context, c pierhead.Caller, in api.Explai
 	}
 	switch {
 	case organization != "":
-		about.organization, err = s.config.Store.Organization(ctx, c, organization)
+		about.organization, err = s.subjectOrganization(ctx, c, organization)
 	case in.Project == "":
 		err = pierhead.NewProblem(pierhead.ErrBadInput, "the question names neither a project nor an organization", "say --project OWNER/NAME or --org NAME")
 	}
 	return about, err
+}
+
+// subjectOrganization looks the organization up. Its members may ask; whoever only knows that it is there may not.
+func (s *Server) subjectOrganization(ctx context.Context, c pierhead.Caller, name string) (pierhead.Organization, error) {
+	o, err := s.config.Store.Organization(ctx, c, name)
+	if err == nil && c.RoleIn(o.ID) == "" {
+		err = pierhead.NewProblem(pierhead.ErrNotAllowed, fmt.Sprintf("%s may not ask about the registries of organization %s", c.Name, o.Name), "this takes a member of the organization")
+	}
+	return o, err
 }
 
 // subjectProject looks the project up and returns the organization whose registries count.

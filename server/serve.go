@@ -26,9 +26,18 @@ const (
 // Serve answers on a listener until ctx ends: then long polls and log streams end at once, other requests get ten
 // seconds, and it returns nil. It closes the listener.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	return serve(ctx, listener, s, s.config.Log, s.Drain)
+}
+
+// ServeHandler is Serve for a handler that has nothing to drain: the hosted registry alone.
+func ServeHandler(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger) error {
+	return serve(ctx, listener, handler, log, func() {})
+}
+
+func serve(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger, drain func()) error {
 	server := &http.Server{
-		Handler: s, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
-		ErrorLog: slog.NewLogLogger(s.config.Log.Handler(), slog.LevelDebug), // handshakes of strangers, mostly
+		Handler: handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // handshakes of strangers, mostly
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
@@ -37,11 +46,11 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		return fmt.Errorf("server on %s: %w", listener.Addr(), err)
 	case <-ctx.Done():
 	}
-	s.Drain()
+	drain()
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
 	defer cancel()
 	if err := server.Shutdown(grace); err != nil {
-		s.config.Log.Warn("requests were cut off by the shutdown", "error", err)
+		log.Warn("requests were cut off by the shutdown", "error", err)
 		return errors.Join(server.Close())
 	}
 	return nil

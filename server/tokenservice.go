@@ -28,7 +28,7 @@ type Namespaces interface {
 
 // Bounds of one token request.
 const (
-	maxScopes  = 64
+	maxScopes  = 16  // so that the token stays below the 16 KiB that the registry reads
 	maxName    = 255 // bytes of a repository's name
 	maxForm    = 64 << 10
 	clockSkew  = 10 * time.Second // how far a registry's clock may be behind ours

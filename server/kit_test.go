@@ -1,0 +1,205 @@
+package server_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"pierhead.dev/pierhead"
+	"pierhead.dev/pierhead/api"
+	"pierhead.dev/pierhead/internal/tokens"
+	"pierhead.dev/pierhead/server"
+	"pierhead.dev/pierhead/store"
+)
+
+// A kit is a server on a real store, with people in it: root administers the installation and is no member of anything;
+// alice is admin and bob member of acme, eve is admin of umbrella; reader is a read-only token of alice, ci a robot of
+// acme, node the agent.
+type kit struct {
+	t      *testing.T
+	store  *store.Store
+	server *server.Server
+	key    *tokens.Key
+	url    string
+	token  map[string]string
+	log    *buffer
+	now    time.Time
+}
+
+const publicURL = "http://pier.example:7070"
+
+// callers are the columns of the tables of who may do what.
+var callers = []string{"root", "alice", "bob", "eve", "reader", "ci", "node"}
+
+func newKit(t *testing.T, change ...func(*server.Config)) *kit {
+	t.Helper()
+	k := &kit{t: t, token: map[string]string{}, log: &buffer{}}
+	var err error
+	if k.store, err = store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "pierhead.db"), store.Options{URL: publicURL}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { k.store.Close() })
+	if k.key, err = tokens.Generate(); err != nil {
+		t.Fatal(err)
+	}
+	config := server.Config{
+		URL: publicURL, Store: k.store, Tokens: k.key, ExplainWait: 20 * time.Second,
+		Log: slog.New(slog.NewJSONHandler(k.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}
+	for _, c := range change {
+		c(&config)
+	}
+	if k.server, err = server.New(config); err != nil {
+		t.Fatal(err)
+	}
+	listening := httptest.NewServer(k.server)
+	k.url = listening.URL
+	t.Cleanup(func() { k.server.Drain(); listening.Close() })
+	k.populate()
+	return k
+}
+
+func (k *kit) populate() {
+	ctx, system := k.t.Context(), pierhead.System()
+	_, text, _, err := k.store.Bootstrap(ctx, "root")
+	k.must(err)
+	k.token["root"] = text
+	for _, name := range []string{"alice", "bob", "eve"} {
+		_, err := k.store.CreatePerson(ctx, system, name, false)
+		k.must(err)
+		_, text, err := k.store.CreateToken(ctx, system, pierhead.Token{Kind: pierhead.TokenPerson, Name: "test", Person: name})
+		k.must(err)
+		k.token[name] = text
+	}
+	for _, m := range []struct {
+		organization, person string
+		role                 pierhead.Role
+	}{{"acme", "alice", pierhead.RoleAdmin}, {"acme", "bob", pierhead.RoleMember}, {"umbrella", "eve", pierhead.RoleAdmin}} {
+		if m.role == pierhead.RoleAdmin {
+			_, err := k.store.CreateOrganization(ctx, system, m.organization)
+			k.must(err)
+		}
+		_, err := k.store.SetMember(ctx, system, m.organization, m.person, m.role)
+		k.must(err)
+	}
+	reader, err := k.client("alice").CreateToken(ctx, api.NewToken{Name: "reader", ReadOnly: true})
+	k.must(err)
+	robot, err := k.client("alice").CreateToken(ctx, api.NewToken{Name: "ci", Organization: "acme"})
+	k.must(err)
+	_, node, err := k.store.EnsureNode(ctx, system, "local")
+	k.must(err)
+	k.token["reader"], k.token["ci"], k.token["node"] = reader.Text, robot.Text, node
+}
+
+func (k *kit) must(err error) {
+	k.t.Helper()
+	if err != nil {
+		k.t.Fatalf("%v (%s)", err, pierhead.HintOf(err))
+	}
+}
+
+// client is the Go client of a caller; "" is nobody.
+func (k *kit) client(caller string) *api.Client {
+	k.t.Helper()
+	client, err := api.NewClient(api.ClientConfig{URL: k.url, Token: k.token[caller]})
+	k.must(err)
+	k.t.Cleanup(client.CloseIdle)
+	return client
+}
+
+// send makes one request and returns status and body; token is the text.
+func (k *kit) send(method, path, token, body string) (int, http.Header, string) {
+	k.t.Helper()
+	request, err := http.NewRequestWithContext(k.t.Context(), method, k.url+path, strings.NewReader(body))
+	k.must(err)
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	response, err := http.DefaultTransport.RoundTrip(request)
+	k.must(err)
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	k.must(err)
+	return response.StatusCode, response.Header, string(text)
+}
+
+// project makes acme/vision and alice's personal alice/own.
+func (k *kit) projects() {
+	k.t.Helper()
+	_, err := k.client("alice").CreateProject(k.t.Context(), api.NewProject{Owner: "acme", Name: "vision"})
+	k.must(err)
+	_, err = k.client("alice").CreateProject(k.t.Context(), api.NewProject{Owner: "alice", Name: "own"})
+	k.must(err)
+}
+
+// registry adds acme's registry "images" with a secret reference.
+func (k *kit) registry() api.Registry {
+	k.t.Helper()
+	r, err := k.client("alice").CreateRegistry(k.t.Context(), "acme", api.Registry{
+		Name: "images", Match: []string{"images.example/*"}, Credential: api.Credential{Secret: "file:images"},
+	})
+	k.must(err)
+	return r
+}
+
+// execution submits one to acme/vision.
+func (k *kit) execution() api.Execution {
+	k.t.Helper()
+	e, err := k.client("bob").CreateExecution(k.t.Context(), api.NewExecution{Project: "acme/vision", Spec: api.Spec{Step: "train", Image: "images.example/a:b", Command: []string{"true"}}})
+	k.must(err)
+	return e
+}
+
+// taken submits an execution and lets the node take it.
+func (k *kit) taken() api.Execution {
+	k.t.Helper()
+	e := k.execution()
+	work, _, err := k.client("node").TakeWork(k.t.Context(), 10, 0)
+	k.must(err)
+	if len(work) == 0 {
+		k.t.Fatal("the node got no work")
+	}
+	return e
+}
+
+// A buffer is a log that can be read while it is written.
+type buffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *buffer) Write(data []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(data)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+// until waits for a condition that another goroutine brings about.
+func until(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("still waiting: %s", what)
+		}
+	}
+}
