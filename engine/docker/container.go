@@ -148,6 +148,9 @@ func state(c container.InspectResponse) engine.State {
 	s.Error = c.State.Error
 	s.StartedAt = moment(c.State.StartedAt)
 	s.FinishedAt = moment(c.State.FinishedAt)
+	if s.Exited && s.FinishedAt.Before(s.StartedAt) {
+		s.FinishedAt = s.StartedAt // Podman looks at the clock for the start when a short container has ended already
+	}
 	return s
 }
 

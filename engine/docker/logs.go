@@ -13,71 +13,39 @@ import (
 	"pierhead.dev/pierhead/engine"
 )
 
-// drainTime is how long a log may be silent after its container has ended before it is taken for stuck.
-const drainTime = 2 * time.Second
+// endTime is how long an engine may take to say that a container has ended after it has ended its log.
+const endTime = 5 * time.Second
 
 // Logs writes the container's output from its beginning, stdout and stderr in the order that the engine kept. With
 // follow it returns when the container ended and all of its output was written. A log that broke off is an error,
 // mostly engine.ErrUnreachable: the same bytes come again when it is read again.
 func (e *Engine) Logs(ctx context.Context, id string, follow bool, to io.Writer) error {
 	doing := "reading the log of container " + id
-	if follow {
-		return e.failed(doing, e.follow(ctx, id, to))
-	}
-	return e.failed(doing, e.copyLog(ctx, id, false, to))
-}
-
-// follow copies the log while the container runs, and asks on a second connection whether it does: Podman 4 can miss
-// the end of a container and then never ends the log, and a service that is stopped ends the log of a running
-// container as if that were all.
-func (e *Engine) follow(ctx context.Context, id string, to io.Writer) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	ended := make(chan error, 1)
-	go func() {
-		_, err := e.Wait(ctx, id)
-		ended <- err
-	}()
-	out := &counter{to: to, wrote: make(chan struct{}, 1)}
-	copied := make(chan error, 1)
-	copying, stop := context.WithCancel(ctx)
-	defer stop()
-	go func() { copied <- e.copyLog(copying, id, true, out) }()
-
-	select {
-	case err := <-copied:
-		return e.reallyEnded(err, ended)
-	case err := <-ended:
-		if err != nil {
-			stop()
-			<-copied // nothing may be written after the return
-			return err
-		}
-	}
-	for {
-		select {
-		case err := <-copied:
-			return err
-		case <-out.wrote:
-		case <-time.After(drainTime):
-			stop()
-			<-copied
-			return e.copyLog(ctx, id, false, &skipper{to: to, skip: out.n})
-		}
-	}
-}
-
-// reallyEnded says whether a log that ended was at its end: only when the container is.
-func (e *Engine) reallyEnded(copyError error, ended <-chan error) error {
-	if copyError != nil {
-		return copyError
-	}
-	select {
-	case err := <-ended:
+	a, err := e.ask(ctx)
+	switch {
+	case err != nil:
 		return err
-	case <-time.After(drainTime):
+	case a.podman:
+		err = e.podmanLog(ctx, id, follow, to)
+	default:
+		err = e.copyLog(ctx, id, follow, to)
+		if err == nil && follow {
+			err = e.reallyEnded(ctx, id)
+		}
+	}
+	return e.failed(doing, err)
+}
+
+// reallyEnded says whether a log that ended was at its end: only when the container is. An engine that is stopped may
+// end the log of a running container as if that were all.
+func (e *Engine) reallyEnded(ctx context.Context, id string) error {
+	waiting, cancel := context.WithTimeout(ctx, endTime)
+	defer cancel()
+	_, err := e.Wait(waiting, id)
+	if waiting.Err() != nil && ctx.Err() == nil {
 		return fmt.Errorf("%w at %s: it ended the log of a container that runs", engine.ErrUnreachable, e.address)
 	}
+	return err
 }
 
 func (e *Engine) copyLog(ctx context.Context, id string, follow bool, to io.Writer) error {
@@ -130,37 +98,4 @@ func copyFrame(to io.Writer, frame *io.LimitedReader) error {
 		err = io.ErrUnexpectedEOF
 	}
 	return err
-}
-
-// counter counts what goes through it and tells when something did. n is read only when nobody writes.
-type counter struct {
-	to    io.Writer
-	n     int64
-	wrote chan struct{} // of capacity 1
-}
-
-func (c *counter) Write(p []byte) (int, error) {
-	n, err := c.to.Write(p)
-	c.n += int64(n)
-	select {
-	case c.wrote <- struct{}{}:
-	default:
-	}
-	return n, err
-}
-
-// skipper leaves out the first skip bytes.
-type skipper struct {
-	to   io.Writer
-	skip int64
-}
-
-func (s *skipper) Write(p []byte) (int, error) {
-	left := min(s.skip, int64(len(p)))
-	s.skip -= left
-	if left == int64(len(p)) {
-		return len(p), nil
-	}
-	n, err := s.to.Write(p[left:])
-	return int(left) + n, err
 }
