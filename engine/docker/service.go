@@ -48,6 +48,7 @@ type Service struct {
 	socket  string
 	logFile string
 	log     *slog.Logger
+	up      chan struct{} // closed when it has answered
 	closing chan struct{}
 	close   sync.Once
 	ended   chan struct{} // closed when the last child is gone
@@ -73,6 +74,7 @@ func StartService(ctx context.Context, config ServiceConfig) (*Service, error) {
 		socket:  filepath.Join(run, "podman.sock"),
 		logFile: filepath.Join(config.Dir, "service.log"),
 		log:     c.log(),
+		up:      make(chan struct{}),
 		closing: make(chan struct{}),
 		ended:   make(chan struct{}),
 	}
@@ -101,6 +103,7 @@ func StartService(ctx context.Context, config ServiceConfig) (*Service, error) {
 		_ = s.Close() // the error before counts
 		return nil, err
 	}
+	close(s.up)
 	return s, nil
 }
 
@@ -117,8 +120,9 @@ func (s *Service) Close() error {
 	return nil
 }
 
-// run starts the service, tells started how that went, and starts it again until it is closed. It keeps its thread: the
-// kernel ends a child when the thread that made it ends, which is to happen when this process dies and not before.
+// run starts the service, tells started how that went, and starts it again until it is closed, unless it ends before it
+// has ever answered. It keeps its thread: the kernel ends a child when the thread that made it ends, which is to happen
+// when this process dies and not before.
 func (s *Service) run(started chan<- error) {
 	runtime.LockOSThread()
 	defer close(s.ended)
@@ -139,6 +143,11 @@ func (s *Service) run(started chan<- error) {
 				terminate(child, gone)
 				return
 			}
+		}
+		select {
+		case <-s.up:
+		default:
+			return
 		}
 		if time.Since(begun) > lastPause {
 			pause = firstPause
