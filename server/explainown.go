@@ -111,11 +111,16 @@ func stepsOf(answer resolve.Answer, about subject) []api.ExplainedStep {
 }
 
 // candidatesOf lists the winner and every other pattern of the host with the rule that refused it.
-func candidatesOf(_ *resolve.Table, _ resolve.Question, answer resolve.Answer) []api.ExplainedCandidate {
+func candidatesOf(table *resolve.Table, question resolve.Question, answer resolve.Answer) []api.ExplainedCandidate {
 	candidates := []api.ExplainedCandidate{}
 	if answer.Outcome == resolve.Matched {
 		candidates = append(candidates, api.ExplainedCandidate{
-			Registry: answer.Registry.Name, Pattern: answer.Pattern, Accepted: true, Rule: "most-specific", Sentence: "the most specific pattern that covers it",
+			Registry: answer.Registry.Name, Pattern: answer.Pattern, Accepted: true, Rule: "most-specific", Sentence: "the most specific pattern that covers the image",
+		})
+	}
+	for _, refusal := range table.Refusals(question) {
+		candidates = append(candidates, api.ExplainedCandidate{
+			Registry: refusal.Registry.Name, Pattern: refusal.Pattern, Rule: string(refusal.Rule), Sentence: refusal.Text,
 		})
 	}
 	return candidates
