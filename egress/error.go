@@ -39,7 +39,6 @@ const (
 	RuleLinkLocal  Rule = "link-local-address" // this link
 	RuleSpecial    Rule = "special-address"    // unspecified, multicast, reserved, documentation
 	RulePrivate    Rule = "private-address"    // a private range that is not listed
-	RuleCredential Rule = "credential-host"    // a credential for a host that is not its own
 	RuleRealm      Rule = "realm"              // a credential for a token server that is not paired with the registry
 	RuleDowngrade  Rule = "redirect-downgrade" // https to http
 	RuleRedirects  Rule = "redirect-count"     // too many
