@@ -20,7 +20,13 @@ var ErrTooMany = errors.New("too many patterns")
 // afterwards. A pattern that does not parse is an error that names its registry: a table without it might give a less
 // specific answer. Errors: those of image.ParsePattern, all of them joined; ErrTooMany.
 func Compile(registries []pierhead.Registry) (*Table, error) {
-	c := compiler{table: &Table{seed: maphash.MakeSeed(), registries: sortedRegistries(registries)}}
+	return compile(registries, 8)
+}
+
+// compile leaves it to tests how many patterns may share a key before an anchor sets them apart: so many are compared
+// one by one.
+func compile(registries []pierhead.Registry, crowd int) (*Table, error) {
+	c := compiler{table: &Table{seed: maphash.MakeSeed(), registries: sortedRegistries(registries)}, crowd: crowd}
 	if err := c.parse(); err != nil {
 		return nil, err
 	}
@@ -43,6 +49,7 @@ func sortedRegistries(registries []pierhead.Registry) []pierhead.Registry {
 // A compiler is what is needed only while a table is made.
 type compiler struct {
 	table  *Table
+	crowd  int
 	drafts []draft // by registry, then, from layHosts on, by host
 }
 

@@ -8,9 +8,6 @@ import (
 	"pierhead.dev/pierhead/image"
 )
 
-// crowd is how many patterns may share a key before an anchor sets them apart: so many are compared one by one.
-const crowd = 8
-
 // A filing is one pattern, or one host with wildcards, on its way into an index.
 type filing struct {
 	number uint32
@@ -44,7 +41,7 @@ func (c *compiler) fileRules() {
 		}
 		filings = append(filings, t.fileRule(i, host, &p, class), t.fileRule(i, host, &p, tagOpen))
 	}
-	numbers := t.number(filings, &t.shapes)
+	numbers := c.number(filings, &t.shapes)
 	c.layShapes(filings, numbers)
 	var at []span
 	t.paths, at = makeIndex(t.entries(filings, numbers), len(t.hosts), t.ruleOrder)
@@ -95,7 +92,7 @@ func (c *compiler) fileHosts() {
 		s := shapeOf(&p, false, tagAny)
 		filings = append(filings, filing{number: uint32(i), shape: s, key: s.fold(t.portKey(port), &p), pieces: partPieces(&s, &p)})
 	}
-	numbers := t.number(filings, &t.globShapes)
+	numbers := c.number(filings, &t.globShapes)
 	globs, at := makeIndex(t.entries(filings, numbers), 1, func(a, b uint32) int { return cmp.Compare(a, b) })
 	t.globs, t.globsAt = globs, at[0]
 	c.fileLiteralHosts(len(t.hosts) - len(t.globHosts))
@@ -120,8 +117,8 @@ func (c *compiler) fileLiteralHosts(count int) {
 }
 
 // number gives crowded filings their anchors, and every shape its number.
-func (t *Table) number(filings []filing, shapes *[]shape) map[shape]uint32 {
-	t.anchor(filings)
+func (c *compiler) number(filings []filing, shapes *[]shape) map[shape]uint32 {
+	c.anchor(filings)
 	numbers := make(map[shape]uint32)
 	for i := range filings {
 		s := filings[i].shape
@@ -164,7 +161,8 @@ type crowdKey struct {
 }
 
 // anchor finds the filings of which too many share a key, and makes the rarest piece of each its anchor.
-func (t *Table) anchor(filings []filing) {
+func (c *compiler) anchor(filings []filing) {
+	t := c.table
 	crowds := make(map[crowdKey]int)
 	for i := range filings {
 		if f := &filings[i]; len(f.pieces) > 0 {
@@ -174,7 +172,7 @@ func (t *Table) anchor(filings []filing) {
 	counts := make(map[crowdKey]int)
 	for i := range filings {
 		f := &filings[i]
-		if len(f.pieces) == 0 || crowds[crowdKey{f.host, f.key, f.shape}] <= crowd {
+		if len(f.pieces) == 0 || crowds[crowdKey{f.host, f.key, f.shape}] <= c.crowd {
 			f.pieces = nil
 			continue
 		}
@@ -205,7 +203,7 @@ func (t *Table) pieceKey(f *filing, p piece) crowdKey {
 func (t *Table) cost(f *filing, p piece, counts map[crowdKey]int) int {
 	n := counts[t.pieceKey(f, p)]
 	if p.kind == anchorMiddle {
-		return n*8 + crowd
+		return n*8 + 8
 	}
 	return n
 }

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,7 +23,8 @@ type fleet struct {
 
 const fleetQuestions = 1 << 16
 
-// newFleet makes patterns of the kinds that people write, ten to a host, one registry to a host.
+// newFleet makes patterns of the kinds that people write, ten to a host, one registry to a host; of a hundred hosts,
+// one has a wildcard.
 func newFleet(patterns, hosts int) fleet {
 	random := rand.New(rand.NewPCG(1, uint64(patterns)))
 	f := fleet{registries: make([]pierhead.Registry, hosts)}
@@ -44,6 +46,9 @@ func newFleet(patterns, hosts int) fleet {
 }
 
 func fleetHost(i int) string {
+	if i%100 == 99 {
+		return fmt.Sprintf("*.region-%d.example.net/", i)
+	}
 	switch i % 5 {
 	case 0:
 		return fmt.Sprintf("%012d.dkr.ecr.eu-west-%d.amazonaws.com/", i, i%3)
@@ -76,7 +81,7 @@ func fleetPattern(random *rand.Rand, j int) string {
 func fleetQuestion(random *rand.Rand, hosts, each int) Question {
 	q := Question{TagKnown: true, Tag: "v1.2", DigestKnown: true, Project: fmt.Sprint("project-", random.IntN(1000))}
 	host := fleetHost(random.IntN(hosts))
-	q.Host = host[:len(host)-1]
+	q.Host = strings.ReplaceAll(host[:len(host)-1], "*", "some")
 	if random.IntN(2) == 0 {
 		q.Host = fmt.Sprint("x", q.Host) // a miss
 	}

@@ -21,7 +21,7 @@ type parts struct {
 	kept [keptHashes]uint64
 }
 
-// split cuts a text up. What is longer than any repository or host has no parts.
+// split cuts a text up. What is no repository or host, being too long or having an empty part, has no parts.
 func (p *parts) split(seed maphash.Seed, text string, separator byte) {
 	p.seed, p.text, p.n = seed, text, 0
 	if text == "" || len(text) > longestText {
@@ -32,7 +32,7 @@ func (p *parts) split(seed maphash.Seed, text string, separator byte) {
 		if end < len(text) && text[end] != separator {
 			continue
 		}
-		if p.n == maxParts { // only where parts are empty
+		if end == start {
 			p.n = 0
 			return
 		}

@@ -104,6 +104,9 @@ func (a Answer) Explain() string {
 	return fmt.Sprintf("%v and %v cover it equally, and nothing decides between them", a.Either[0], a.Either[1])
 }
 
+// String is Explain.
+func (a Answer) String() string { return a.Explain() }
+
 // Hint says what to do about an ambiguous answer, or "".
 func (a Answer) Hint() string {
 	switch {

@@ -66,9 +66,6 @@ func pathRankOf(path string, subtree bool, tag string) pathRank {
 	return rank<<8 | pathRank(min(len(tag)-tagStars, 255))
 }
 
-// plainSegments reads part 3 back.
-func (r pathRank) plainSegments() int { return int(r >> 20) }
-
 func keyOf(host hostRank, path pathRank, open bool) key {
 	k := (key(host)<<pathRankBits | key(path)) << 1
 	if !open {
