@@ -31,8 +31,8 @@ func (s *Store) Record(ctx context.Context, c pierhead.Caller, e audit.Entry) er
 }
 
 // Audit reads the audit log, newest first. For an organization its admins may. Without one, everybody gets what they may
-// see: their own acts, the entries of the organizations that they are admin of, and for an administrator those of the
-// installation, which belong to no organization. Errors: ErrBadInput for an unknown outcome.
+// see: their own acts and what was tried in their personal projects, the entries of the organizations that they are admin
+// of, and for an administrator those of the installation: persons, their tokens, nodes. Errors: ErrBadInput for an unknown outcome.
 func (s *Store) Audit(ctx context.Context, c pierhead.Caller, f audit.Filter) ([]audit.Entry, error) {
 	var entries []audit.Entry
 	err := s.view(ctx, c, access.AuditList, "audit log", func(k *call) error {
@@ -55,7 +55,7 @@ func (k *call) auditRanges(f audit.Filter) ([]keyRange, error) {
 	}
 	if f.Organization != "" {
 		o, err := k.organization(access.AuditList, f.Organization)
-		return []keyRange{{"organization_id", o.id}}, err
+		return []keyRange{{"owner_id", o.id}}, err
 	}
 	if err := k.allow(access.AuditOwn, installation()); err != nil {
 		return nil, err
@@ -64,12 +64,15 @@ func (k *call) auditRanges(f audit.Filter) ([]keyRange, error) {
 	if k.caller.Memberships == nil || k.caller.PersonID != "" { // robots of two organizations may share a name
 		ranges = append(ranges, keyRange{"caller", k.caller.Name})
 	}
+	if k.caller.PersonID != "" {
+		ranges = append(ranges, keyRange{"owner_id", k.caller.PersonID})
+	}
 	if k.may(access.AuditInstallation, installation()) {
-		ranges = append(ranges, keyRange{"organization_id", ""})
+		ranges = append(ranges, keyRange{"owner_id", ""})
 	}
 	for id := range k.caller.Memberships {
 		if k.may(access.AuditList, access.Target{Kind: "organization", OrganizationID: id}) {
-			ranges = append(ranges, keyRange{"organization_id", id})
+			ranges = append(ranges, keyRange{"owner_id", id})
 		}
 	}
 	return ranges, nil
@@ -85,7 +88,7 @@ func (k *call) newestEntries(ranges []keyRange, f audit.Filter) ([]audit.Entry, 
 	seen := map[int64]bool{} // an own act in an own organization is in two ranges
 	var rows []auditRow
 	for _, r := range ranges {
-		more, err := list(k, scanAudit, `SELECT seq, id, at, caller, token_id, action, object, organization_id, outcome, detail FROM audit WHERE `+
+		more, err := list(k, scanAudit, `SELECT seq, id, at, caller, token_id, action, object, owner_id, outcome, detail FROM audit WHERE `+
 			r.column+` = ?`+conditions+` ORDER BY seq DESC LIMIT ?`, slices.Concat([]any{r.value}, arguments, []any{n})...)
 		if err != nil {
 			return nil, err
@@ -154,7 +157,9 @@ func scanAudit(row scanner) (auditRow, error) {
 	if err := row.Scan(&r.seq, &e.ID, &at, &e.Caller, &e.TokenID, &e.Action, &e.Object, &e.OrganizationID, &e.Outcome, &detail); err != nil {
 		return r, err
 	}
-	e.At = fromMicros(at)
+	if e.At = fromMicros(at); strings.HasPrefix(e.OrganizationID, "person_") {
+		e.OrganizationID = ""
+	}
 	if err := json.Unmarshal([]byte(detail), &e.Detail); err != nil {
 		return r, fmt.Errorf("detail of audit entry %s: %w", e.ID, err)
 	}

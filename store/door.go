@@ -23,7 +23,7 @@ type call struct {
 	caller  pierhead.Caller
 	action  access.Action
 	at      time.Time
-	entry   audit.Entry // what the log will say; Object, OrganizationID and Detail are the method's to fill in
+	entry   audit.Entry // what the log will say; Object and Detail are the method's to fill in; OrganizationID may be a person's here
 	silent  bool        // success is not worth an entry
 	nothing bool        // nothing changed that a long poll waits for
 }
@@ -68,7 +68,7 @@ func (s *Store) view(ctx context.Context, c pierhead.Caller, a access.Action, ob
 	return wrapAction(k, mapError(err))
 }
 
-// fail logs a refusal or failure and returns the error as callers shall see it. The log's own failure is not told
+// fail logs a refusal, or the failure of what would have been logged, and returns the error as callers shall see it. The log's own failure is not told
 // instead: nothing was done and nothing was read.
 func (s *Store) fail(k *call, err error) error {
 	err = mapError(err)
@@ -78,7 +78,8 @@ func (s *Store) fail(k *call, err error) error {
 	} else if kind := kindOf(err); kind != "" { // never the text: it may repeat what was typed into the wrong field
 		k.note("why", kind)
 	}
-	if !errors.Is(err, ErrDiskFull) && !errors.Is(err, ErrDamaged) {
+	quiet := outcome == audit.Failed && (!access.Audited(k.action) || errors.Is(err, context.Canceled))
+	if !quiet && !errors.Is(err, ErrDiskFull) && !errors.Is(err, ErrDamaged) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(k.ctx), 5*time.Second)
 		defer cancel()
 		k.ctx = ctx
@@ -122,15 +123,27 @@ func readOnly() *sql.TxOptions { return &sql.TxOptions{ReadOnly: true} }
 
 // allow asks package access, and remembers a refusal for the log.
 func (k *call) allow(a access.Action, t access.Target) error {
-	if t.OrganizationID != "" {
-		k.entry.OrganizationID = t.OrganizationID
-	}
+	k.entry.OrganizationID = logOf(t)
 	err := access.Check(k.caller, a, t)
 	if err != nil {
 		k.entry.Outcome = audit.Refused
 		k.entry.Detail = nil
 	}
 	return err
+}
+
+// logOf is whose part of the audit log an action on t belongs to: the organization's; the person's, for what is in
+// personal projects; the installation's (""), for persons themselves and their tokens.
+func logOf(t access.Target) string {
+	switch {
+	case t.Kind == "person":
+		return ""
+	case t.OrganizationID != "":
+		return t.OrganizationID
+	case t.Kind == "token":
+		return ""
+	}
+	return t.PersonID
 }
 
 // may tells whether allow would, without a trace.
@@ -154,7 +167,7 @@ func (k *call) log(outcome audit.Outcome) error {
 	if err != nil {
 		return err
 	}
-	_, err = k.exec(`INSERT INTO audit (id, at, caller, token_id, action, object, organization_id, outcome, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+	_, err = k.exec(`INSERT INTO audit (id, at, caller, token_id, action, object, owner_id, outcome, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		e.ID, micros(e.At), e.Caller, e.TokenID, e.Action, audit.CleanText(e.Object), e.OrganizationID, string(e.Outcome), string(detail))
 	if err != nil {
 		return fmt.Errorf("audit log: %w", err)

@@ -41,6 +41,9 @@ func TestKeptDatabasesOfEverySchema(t *testing.T) {
 	if *update {
 		writeKept(t, keptPath(newestSchema))
 	}
+	if names, err := fs.Glob(migrations, fmt.Sprintf("migrations/sqlite/%05d_*.sql", newestSchema+1)); err != nil || len(names) > 0 {
+		t.Fatalf("newestSchema is behind %v, %v", names, err)
+	}
 	for version := 1; version <= newestSchema; version++ {
 		raw, err := os.ReadFile(keptPath(version))
 		if err != nil {
@@ -78,7 +81,7 @@ func writeKept(t *testing.T, path string) {
 	must(t, os.WriteFile(path, raw, 0o644))
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +89,7 @@ func must(t *testing.T, err error) {
 }
 
 // fill makes one of everything, and returns the texts of the tokens.
-func fill(t *testing.T, s *Store) []string {
+func fill(t testing.TB, s *Store) []string {
 	ctx := t.Context()
 	_, rootText, _, err := s.Bootstrap(ctx, "root")
 	must(t, err)

@@ -112,12 +112,24 @@ func (k *call) insertRegistry(r pierhead.Registry) error {
 	_, err = k.exec(`INSERT INTO registries (`+registryColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		r.ID, r.OrganizationID, r.Name, string(r.Type), r.Enabled, r.Projects.All, settings, micros(r.CreatedAt), micros(r.UpdatedAt))
 	if isUnique(err) {
-		return conflict("there is a registry %q already", "choose another name, or change it: pier registry update "+r.Name, r.Name)
+		return k.registryTaken(r)
 	}
 	if err != nil {
 		return err
 	}
 	return k.putScope(r)
+}
+
+// registryTaken says which of name and proposed id is taken.
+func (k *call) registryTaken(r pierhead.Registry) error {
+	var n int
+	if err := k.row(`SELECT COUNT(*) FROM registries WHERE organization_id = ? AND name = ?`, []any{r.OrganizationID, r.Name}, &n); err != nil {
+		return err
+	}
+	if n == 0 {
+		return conflict("the proposed id of registry %q is taken", "draw another one, and seal the credential again", r.Name)
+	}
+	return conflict("there is a registry %q already", "choose another name, or change it: pier registry update "+r.Name, r.Name)
 }
 
 func (k *call) updateRegistry(r pierhead.Registry) error {

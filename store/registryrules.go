@@ -42,7 +42,10 @@ func (k *call) checkedRegistry(o owner, r pierhead.Registry) (pierhead.Registry,
 		return r, badInput("when_refused: there is no choice %q", "the choices are anonymous and fail", cut(string(r.WhenRefused)))
 	}
 	if r.Name == pierhead.HostedRegistryName {
-		return r, k.checkHosted(o, &r)
+		if err := k.checkHosted(o, &r); err != nil {
+			return r, err
+		}
+		return r, k.checkTies(o, r)
 	}
 	for _, check := range []func(*pierhead.Registry) error{checkType, checkMatch, checkCredential, checkCA, checkRealms, checkNetworks} {
 		if err := check(&r); err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"path"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"pierhead.dev/pierhead"
@@ -21,7 +22,7 @@ const (
 
 // checkSpec refuses what no agent could run. Values of variables are never repeated in a message.
 func checkSpec(spec pierhead.Spec) error {
-	if spec.Step == "" || len(spec.Step) > maxStep || !isText(spec.Step) || strings.ContainsAny(spec.Step, "\n\r\t") {
+	if spec.Step == "" || len(spec.Step) > maxStep || !isLine(spec.Step) {
 		return badInput("step: its name is empty, too long or has control characters", "give a name of at most 200 characters")
 	}
 	if err := checkImage(spec.Image); err != nil {
@@ -104,6 +105,11 @@ func checkMounts(mounts []pierhead.Mount) error {
 
 // isText tells whether text can be handed to a container.
 func isText(text string) bool { return utf8.ValidString(text) && !strings.ContainsRune(text, 0) }
+
+// isLine tells whether text is one line that a terminal can show.
+func isLine(text string) bool {
+	return utf8.ValidString(text) && !strings.ContainsFunc(text, unicode.IsControl)
+}
 
 // cutBytes is text, or its first n bytes less what would split a character, and always UTF-8.
 func cutBytes(text string, n int) string {

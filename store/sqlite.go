@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"path/filepath"
 	"runtime"
 
 	"modernc.org/sqlite"
@@ -34,6 +35,9 @@ func openSQLite(ctx context.Context, path string) (write, read *sql.DB, err erro
 		return nil, nil, fmt.Errorf("open database: %w", err)
 	}
 	if err := file.Close(); err != nil {
+		return nil, nil, fmt.Errorf("open database: %w", err)
+	}
+	if err := syncDirectory(filepath.Dir(path)); err != nil { // SQLite syncs the file, not that there is one
 		return nil, nil, fmt.Errorf("open database: %w", err)
 	}
 	open := func(mode string, connections int, more url.Values) (*sql.DB, error) {

@@ -88,8 +88,8 @@ func checkToken(t pierhead.Token, now time.Time) error {
 			return err
 		}
 	}
-	if len(t.Name) > maxTokenName {
-		return badInput("the name of the token is longer than %d bytes", "a few words will do", maxTokenName)
+	if len(t.Name) > maxTokenName || !isLine(t.Name) {
+		return badInput("the name of the token is longer than %d bytes or has control characters", "a few words will do", maxTokenName)
 	}
 	if _, err := ids.TokenKind(t.Name); err == nil {
 		return badInput("the name of the token is itself a token", "choose a name, and delete that token if anyone saw it")

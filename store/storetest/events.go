@@ -131,21 +131,28 @@ func testAudit(t *testing.T, w *world) {
 }
 
 func testAuditVisible(t *testing.T, w *world) {
-	w.run(w.bob, "bob", "play")
+	w.run(w.bob, "bob", "play") // in no log but bob's
+	_, err := w.Project(w.ctx, w.eve, "bob", "play")
+	w.wants(err, pierhead.ErrNotFound)
+	if e := w.lastEntry(w.bob, "", "project.show"); e.Caller != "eve" || e.OrganizationID != "" {
+		t.Errorf("bob is not told of eve's try, but of %+v", e)
+	}
 	for _, c := range []pierhead.Caller{w.bob, w.robot, w.root, w.node} {
 		_, err := w.Audit(w.ctx, c, audit.Filter{Organization: "acme"})
 		w.wants(err, pierhead.ErrNotAllowed)
 	}
-	_, err := w.Audit(w.ctx, w.eve, audit.Filter{Organization: "acme"})
+	_, err = w.Audit(w.ctx, w.eve, audit.Filter{Organization: "acme"})
 	w.wants(err, pierhead.ErrNotFound)
 	acme := w.organizationID("acme")
 	for _, c := range []struct {
 		caller pierhead.Caller
 		may    func(e audit.Entry) bool
 	}{
-		{w.root, func(e audit.Entry) bool { return e.OrganizationID == "" || e.Caller == "root" }},
+		{w.root, func(e audit.Entry) bool {
+			return (e.OrganizationID == "" || e.Caller == "root") && !strings.Contains(e.Object, "bob/play") && e.Action != "execution.create"
+		}},
 		{w.alice, func(e audit.Entry) bool { return e.OrganizationID == acme || e.Caller == "alice" }},
-		{w.bob, func(e audit.Entry) bool { return e.Caller == "bob" }},
+		{w.bob, func(e audit.Entry) bool { return e.Caller == "bob" || strings.Contains(e.Object, "bob/play") }},
 		{w.robot, func(e audit.Entry) bool { return false }},
 	} {
 		entries, err := w.Audit(w.ctx, c.caller, audit.Filter{Limit: audit.MaxLimit})

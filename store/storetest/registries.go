@@ -82,7 +82,7 @@ func testRegistryRoundTrip(t *testing.T, w *world) {
 	w.wants(err, pierhead.ErrConflict, "azure")
 	r.Name, r.Match = "other", []string{"quay.io/x"}
 	_, err = w.CreateRegistry(w.ctx, w.eve, "beta", pierhead.Registry{ID: r.ID, Name: "x", Match: []string{"quay.io/x"}}) // a taken id
-	w.wants(err, pierhead.ErrConflict)
+	w.wants(err, pierhead.ErrConflict, "id")
 }
 
 func testRegistryUpdate(t *testing.T, w *world) {
@@ -135,6 +135,16 @@ func testTies(t *testing.T, w *world) {
 	w.wants(err, pierhead.ErrConflict, "one")
 	_, err = w.CreateRegistry(w.ctx, w.alice, "acme", registry("five", "127.0.0.1:7070/acme/*"))
 	w.wants(err, pierhead.ErrConflict, pierhead.HostedRegistryName)
+	hosted, err := w.Registry(w.ctx, w.alice, "acme", pierhead.HostedRegistryName)
+	w.must(err)
+	hosted.Enabled = false
+	hosted, err = w.UpdateRegistry(w.ctx, w.alice, "acme", hosted)
+	w.must(err)
+	_, err = w.CreateRegistry(w.ctx, w.alice, "acme", registry("five", "127.0.0.1:7070/acme/*"))
+	w.must(err)
+	hosted.Enabled = true
+	_, err = w.UpdateRegistry(w.ctx, w.alice, "acme", hosted)
+	w.wants(err, pierhead.ErrConflict, "five")
 	_, err = w.CreateRegistry(w.ctx, w.eve, "beta", registry("one", "docker.io/acme/*")) // another organization's
 	w.must(err)
 }

@@ -141,20 +141,21 @@ CREATE TABLE events (
 CREATE INDEX events_by_organization ON events (organization_id, seq);
 CREATE INDEX events_by_execution ON events (execution_id, seq);
 
--- Nothing refers to the audit log, and it refers to nothing: it outlives what it tells of.
+-- Nothing refers to the audit log, and it refers to nothing: it outlives what it tells of. owner_id says whose part of
+-- it an entry is: an organization's, a person's (what is done in personal projects), or, when empty, the installation's.
 CREATE TABLE audit (
-    seq             INTEGER PRIMARY KEY AUTOINCREMENT,
-    id              TEXT NOT NULL UNIQUE,
-    at              INTEGER NOT NULL,
-    caller          TEXT NOT NULL,
-    token_id        TEXT NOT NULL,
-    action          TEXT NOT NULL,
-    object          TEXT NOT NULL,
-    organization_id TEXT NOT NULL,
-    outcome         TEXT NOT NULL,
-    detail          TEXT NOT NULL
+    seq       INTEGER PRIMARY KEY AUTOINCREMENT,
+    id        TEXT NOT NULL UNIQUE,
+    at        INTEGER NOT NULL,
+    caller    TEXT NOT NULL,
+    token_id  TEXT NOT NULL,
+    action    TEXT NOT NULL,
+    object    TEXT NOT NULL,
+    owner_id  TEXT NOT NULL,
+    outcome   TEXT NOT NULL,
+    detail    TEXT NOT NULL
 );
-CREATE INDEX audit_by_organization ON audit (organization_id, seq);
+CREATE INDEX audit_by_owner ON audit (owner_id, seq);
 CREATE INDEX audit_by_caller ON audit (caller, seq);
 
 -- +goose StatementBegin
