@@ -31,7 +31,6 @@ type kit struct {
 	url    string
 	token  map[string]string
 	log    *buffer
-	now    time.Time
 }
 
 const publicURL = "http://pier.example:7070"

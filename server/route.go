@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"reflect"
@@ -108,10 +109,10 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		s.config.Log.Warn("an answer broke off", "route", r.Pattern, "error", err)
 		panic(http.ErrAbortHandler) // the client must not take the part for the whole
 	}
-	status, envelope := api.ErrorOf(err)
-	if r.Context().Err() != nil {
-		return // nobody is there to read it
+	if r.Context().Err() != nil && errors.Is(err, context.Canceled) {
+		panic(http.ErrAbortHandler) // nobody is there to read it, and returning would be a 200
 	}
+	status, envelope := api.ErrorOf(err)
 	if status.Code == "internal" {
 		s.config.Log.Error("a request went wrong inside", "route", r.Pattern, "caller", record.caller, "error", err)
 	}
