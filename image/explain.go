@@ -38,7 +38,7 @@ func explain(s string, err error) error {
 			return bad(ErrDigest, digestAdvice)
 		}
 	}
-	if kind, instead := explainName(name); kind != nil {
+	if instead, kind := explainName(name); kind != nil {
 		return bad(kind, instead)
 	}
 	if errors.Is(err, reference.ErrNameTooLong) {
@@ -48,35 +48,35 @@ func explain(s string, err error) error {
 }
 
 // explainName looks at host, repository and tag.
-func explainName(name string) (kind error, instead string) {
+func explainName(name string) (instead string, kind error) {
 	slash := strings.IndexByte(name, '/')
 	if slash >= 0 && isHostPart(name[:slash]) {
 		if err := checkHost(name[:slash], false); err != nil {
-			return ErrHost, err.Error()
+			return err.Error(), ErrHost
 		}
 	}
 	repository := name
 	if colon := strings.LastIndexByte(name, ':'); colon > strings.LastIndexByte(name, '/') {
 		repository = name[:colon]
 		if err := checkTag(name[colon+1:], false); err != nil {
-			return ErrTag, err.Error()
+			return err.Error(), ErrTag
 		}
 	}
 	if slash >= 0 && isHostPart(name[:slash]) {
 		repository = repository[slash+1:]
 	}
 	if lower := strings.ToLower(repository); lower != repository {
-		return ErrUppercase, fmt.Sprintf("write %q", lower)
+		return fmt.Sprintf("write %q", lower), ErrUppercase
 	}
 	if len(repository) > longestRepository {
-		return ErrTooLong, tooLongAdvice
+		return tooLongAdvice, ErrTooLong
 	}
 	for component := range strings.SplitSeq(repository, "/") {
 		if err := checkComponent(component); err != nil {
-			return ErrRepository, err.Error()
+			return err.Error(), ErrRepository
 		}
 	}
-	return nil, ""
+	return "", nil
 }
 
 // isHostPart is the rule by which Docker tells a host from a Hub namespace, for text before the first slash.

@@ -152,6 +152,9 @@ func FuzzMatchGlob(f *testing.F) {
 		f.Add(c[0], c[1])
 	}
 	f.Fuzz(func(t *testing.T, glob, s string) {
+		if len(glob)+len(s) > 600 { // longer than anything it is called with, and slow for the expression
+			return
+		}
 		var expression strings.Builder
 		for i, piece := range strings.Split(glob, "*") {
 			if i > 0 {

@@ -14,7 +14,7 @@ func ParsePattern(s string) (Pattern, error) {
 	bad := func(kind error, instead string) (Pattern, error) {
 		return Pattern{}, fault("match pattern", s, kind, instead)
 	}
-	text, kind, instead := patternText(s)
+	text, instead, kind := patternText(s)
 	if kind != nil {
 		return bad(kind, instead)
 	}
@@ -41,7 +41,7 @@ func ParsePattern(s string) (Pattern, error) {
 		}
 	}
 	p.path, p.subtree = splitSubtree(path)
-	if kind, instead := checkPatternPath(p.path, path); kind != nil {
+	if instead, kind := checkPatternPath(p.path, path); kind != nil {
 		return bad(kind, instead)
 	}
 	if p.host == Hub && !p.subtree && !strings.Contains(p.path, "/") {
@@ -54,29 +54,29 @@ func ParsePattern(s string) (Pattern, error) {
 }
 
 // patternText takes the scheme off and refuses what no pattern has.
-func patternText(s string) (text string, kind error, instead string) {
+func patternText(s string) (text, instead string, kind error) {
 	text = s
 	if scheme := schemeOf(s); strings.EqualFold(scheme, "https://") || strings.EqualFold(scheme, "http://") {
 		text = s[len(scheme):]
 	} else if scheme != "" {
-		return "", ErrScheme, "write it without " + scheme
+		return "", "write it without " + scheme, ErrScheme
 	}
 	before, after, hasAt := strings.Cut(text, "@")
 	switch {
 	case text == "":
-		return "", ErrEmpty, "write host/path/*, as in registry.example.com/team/*"
+		return "", "write host/path/*, as in registry.example.com/team/*", ErrEmpty
 	case hasSpace(text):
-		return "", ErrSpace, "write it without; one pattern per line or list item"
+		return "", "write it without; one pattern per line or list item", ErrSpace
 	case hasAt && strings.Contains(before, "/") && !strings.Contains(after, "/"):
-		return "", ErrPattern, "a pattern names no digest; write it without what follows the @"
+		return "", "a pattern names no digest; write it without what follows the @", ErrPattern
 	case hasAt:
-		return "", ErrUserinfo, "write only host, path and tag; the login belongs in the registry's credential"
+		return "", "write only host, path and tag; the login belongs in the registry's credential", ErrUserinfo
 	case strings.ContainsAny(text, "?#[") && !strings.HasPrefix(text, "["), strings.Contains(text, "?"):
-		return "", ErrPattern, `the only wildcard is "*"; there are no queries and no "?", "#" or "[…]"`
+		return "", `the only wildcard is "*"; there are no queries and no "?", "#" or "[…]"`, ErrPattern
 	case strings.Contains(text, "**"):
-		return "", ErrPattern, `write "*" once; at the end of a path it stands for any number of segments`
+		return "", `write "*" once; at the end of a path it stands for any number of segments`, ErrPattern
 	}
-	return text, nil, ""
+	return text, "", nil
 }
 
 func patternHostAdvice(host string, hasPath bool, err error) string {
@@ -95,25 +95,25 @@ func splitSubtree(path string) (prefix string, subtree bool) {
 }
 
 // checkPatternPath checks each segment; whole is the path before its last "/*" was taken off.
-func checkPatternPath(path, whole string) (kind error, instead string) {
+func checkPatternPath(path, whole string) (instead string, kind error) {
 	if path == "" {
 		if whole == "*" {
-			return nil, ""
+			return "", nil
 		}
-		return ErrRepository, "there is nothing between two slashes, or before the tag"
+		return "there is nothing between two slashes, or before the tag", ErrRepository
 	}
 	if lower := strings.ToLower(path); lower != path {
-		return ErrUppercase, fmt.Sprintf("write %q", lower)
+		return fmt.Sprintf("write %q", lower), ErrUppercase
 	}
 	for segment := range strings.SplitSeq(path, "/") {
 		if segment == "" && strings.HasSuffix(whole, "/") {
-			return ErrRepository, fmt.Sprintf("write %q for everything below it", strings.TrimRight(whole, "/")+"/*")
+			return fmt.Sprintf("write %q for everything below it", strings.TrimRight(whole, "/")+"/*"), ErrRepository
 		}
 		if err := checkPatternSegment(segment); err != nil {
-			return ErrRepository, err.Error()
+			return err.Error(), ErrRepository
 		}
 	}
-	return nil, ""
+	return "", nil
 }
 
 func checkPatternSegment(segment string) error {

@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -51,10 +52,22 @@ func TestConflicts(t *testing.T) {
 	}
 }
 
+// Where very many patterns begin alike, they are told apart by their ends.
+func TestConflictsAmongMany(t *testing.T) {
+	registries := []pierhead.Registry{registry("odd", "gcr.io/x*team-007/app")}
+	for i := range 200 {
+		registries = append(registries, registry(fmt.Sprintf("r%03d", i), fmt.Sprintf("gcr.io/*-team-%03d/app", i)))
+	}
+	conflicts, err := Conflicts(registries)
+	if err != nil || len(conflicts) != 1 || conflicts[0].A.Registry.Name != "odd" || conflicts[0].B.Registry.Name != "r007" {
+		t.Errorf("%v, %v", conflicts, err)
+	}
+}
+
 // Registries without conflicts never tie, and the image of a conflict is covered by both.
 func TestConflictsForeseeTies(t *testing.T) {
 	with, without := 0, 0
-	for seed := range uint64(3000) {
+	for seed := range *seeds {
 		v := vocabulary{Rand: rand.New(rand.NewPCG(4, seed)), crowded: seed%20 == 0}
 		registries := v.registries()
 		conflicts, err := Conflicts(registries)
@@ -76,7 +89,7 @@ func TestConflictsForeseeTies(t *testing.T) {
 			}
 		}
 	}
-	if with < 300 || without < 300 {
+	if uint64(with) < *seeds/10 || uint64(without) < *seeds/10 {
 		t.Errorf("%d with conflicts, %d without", with, without)
 	}
 }

@@ -88,7 +88,7 @@ func rules(refusals []Refusal) []Rule {
 
 // Of every pattern of the host, either it won or there is one refusal, and the refusal agrees with the naive reading.
 func TestRefusalsAreComplete(t *testing.T) {
-	for seed := range uint64(1000) {
+	for seed := range *seeds / 2 {
 		v := vocabulary{Rand: rand.New(rand.NewPCG(3, seed)), crowded: seed%10 == 0}
 		registries := v.registries()
 		table, err := Compile(registries)
