@@ -1,0 +1,278 @@
+package exchange
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"pierhead.dev/pierhead/image"
+	"pierhead.dev/pierhead/secret"
+)
+
+// IdentityToken is the user name of a login whose password is a refresh token for the registry's token server, as
+// Docker's credential helpers have it.
+const IdentityToken = "<token>"
+
+// jsonKey is the user name with which Google's registries take a service account's key file, line breaks and all.
+const jsonKey = "_json_key"
+
+// A Login is one user name and password in a secret.
+type Login struct {
+	Host     string // canonical; "" when the secret names none
+	Path     string // the part of the host that it is for ("team-a"), "" for all of it
+	Username string
+	Password secret.Value
+}
+
+// Covers tells whether the login is for a repository of its host: by whole segments of the path, never by a prefix of
+// the text.
+func (l Login) Covers(repository string) bool {
+	return l.Path == "" || repository == l.Path || strings.HasPrefix(repository, l.Path+"/")
+}
+
+const expected = `write {"username": "…", "password": "…", "server": "…"}, or a Docker configuration with "auths"`
+
+func content(text string) error { return &Error{Kind: ErrContent, Text: text, Hint: expected} }
+
+// ParseLogins reads a secret's content. It is one of
+//
+//	{"username": "ci", "password": "…", "server": "registry.example.com"}    (Anyscale's form; without server: Host is "")
+//	{"auths": {"registry.example.com": {"auth": "base64 of user:password"}}} (Docker's and Kubernetes's form)
+//
+// Server and the keys of auths may have a scheme, Docker Hub's any of its names, and a path that narrows the login to a
+// part of the host. An entry of auths has auth, or username and password, or all three alike, or identitytoken; an
+// empty one is skipped.
+//
+// The reading is strict, because whatever is guessed here is sent to somebody: keys are exact, none is unknown or
+// written twice, and one host and path has one login. A password is not empty and has no control character in it: the
+// line break that echo leaves behind would be part of it, and the registry's answer would not say so. The error is an
+// *Error with ErrContent; it never quotes the content, keys included.
+func ParseLogins(value secret.Value) ([]Login, error) {
+	text := value.Reveal()
+	switch {
+	case len(text) == 0:
+		return nil, content("the secret is empty")
+	case len(text) > secret.MaxContent:
+		return nil, content(fmt.Sprintf("the secret is longer than %d bytes", secret.MaxContent))
+	case !utf8.Valid(text):
+		return nil, content("the secret is not text in UTF-8")
+	}
+	fields, err := object(text)
+	if err != nil {
+		return nil, content("the secret is not what was expected: " + err.Error())
+	}
+	if auths, ok := fields["auths"]; ok {
+		if len(fields) > 1 {
+			return nil, &Error{Kind: ErrContent, Text: `the secret has other keys beside "auths"`,
+				Hint: `keep only "auths"; logins that a credential helper keeps (credsStore, credHelpers) are not in the file`}
+		}
+		return parseAuths(auths)
+	}
+	login, err := parsePlain(fields)
+	if err != nil {
+		return nil, err
+	}
+	return []Login{login}, nil
+}
+
+// object reads a JSON object's members, refusing a name that occurs twice: which of the two counts differs between
+// readers, and a check and its use must not differ. The errors quote nothing.
+func object(text []byte) (map[string]json.RawMessage, error) {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	if start, err := decoder.Token(); err != nil || start != json.Delim('{') {
+		return nil, fmt.Errorf("it is not a JSON object")
+	}
+	fields := make(map[string]json.RawMessage)
+	for decoder.More() {
+		name, err := decoder.Token()
+		key, isText := name.(string)
+		if err != nil || !isText {
+			return nil, fmt.Errorf("it is not JSON from byte %d on", decoder.InputOffset())
+		}
+		if _, twice := fields[key]; twice {
+			return nil, fmt.Errorf("a key is written twice")
+		}
+		var field json.RawMessage
+		if err := decoder.Decode(&field); err != nil {
+			return nil, fmt.Errorf("it is not JSON from byte %d on", decoder.InputOffset())
+		}
+		fields[key] = field
+	}
+	if _, err := decoder.Token(); err != nil {
+		return nil, fmt.Errorf("it is not JSON from byte %d on", decoder.InputOffset())
+	}
+	if decoder.More() || len(bytes.TrimSpace(text[decoder.InputOffset():])) > 0 {
+		return nil, fmt.Errorf("there is something after the JSON object")
+	}
+	return fields, nil
+}
+
+// texts reads members that must be strings and among the known names; absent ones are "".
+func texts(fields map[string]json.RawMessage, where string, known ...string) (map[string]string, error) {
+	out := make(map[string]string, len(fields))
+	for name, field := range fields {
+		if !slices.Contains(known, name) {
+			return nil, content(fmt.Sprintf("%s has a key that is none of %s", where, strings.Join(known, ", ")))
+		}
+		var text *string
+		if err := json.Unmarshal(field, &text); err != nil || text == nil {
+			return nil, content(fmt.Sprintf("%s of %s is not a text in quotes", name, where))
+		}
+		out[name] = *text
+	}
+	return out, nil
+}
+
+func parsePlain(fields map[string]json.RawMessage) (Login, error) {
+	values, err := texts(fields, "the secret", "username", "password", "server")
+	if err != nil {
+		return Login{}, err
+	}
+	login, err := newLogin("the secret", values["username"], values["password"])
+	if err != nil {
+		return Login{}, err
+	}
+	if _, named := fields["server"]; !named {
+		return login, nil
+	}
+	login.Host, login.Path, err = image.CanonicalServer(values["server"])
+	if err != nil {
+		return Login{}, &Error{Kind: ErrContent, Text: "server in the secret is not a registry host", Hint: "write the host as it stands in image references, as in registry.example.com:5000 or docker.io"}
+	}
+	return login, nil
+}
+
+// newLogin checks what a registry can be sent: where says which part of the secret it is.
+func newLogin(where, username, password string) (Login, error) {
+	switch {
+	case username == "":
+		return Login{}, content(where + " has no username")
+	case password == "":
+		return Login{}, content(where + " has no password")
+	case strings.Contains(username, ":"):
+		return Login{}, content("username of " + where + " has a colon in it, which cannot be sent")
+	case hasControl(username):
+		return Login{}, content("username of " + where + " has a control character in it, perhaps a line break at its end")
+	case username == jsonKey:
+		if !json.Valid([]byte(password)) || !strings.HasPrefix(strings.TrimSpace(password), "{") {
+			return Login{}, content("username of " + where + " is _json_key, and password is not the JSON of a key file")
+		}
+	case strings.HasSuffix(password, "\n"):
+		return Login{}, &Error{Kind: ErrContent, Text: "password of " + where + " ends in a line break",
+			Hint: "write the secret again without it: printf '%s' instead of echo"}
+	case hasControl(password):
+		return Login{}, content("password of " + where + " has a control character in it")
+	}
+	return Login{Username: username, Password: secret.NewValue([]byte(password))}, nil
+}
+
+func hasControl(text string) bool { return strings.ContainsFunc(text, unicode.IsControl) }
+
+func parseAuths(text json.RawMessage) ([]Login, error) {
+	entries, err := object(text)
+	if err != nil {
+		return nil, content("auths in the secret is not what was expected: " + err.Error())
+	}
+	var logins []Login
+	for _, key := range slices.Sorted(maps.Keys(entries)) { // sorted, so that of two errors always the same one is told
+		if ours, err := parseEntry(key, entries[key]); err != nil {
+			return nil, err
+		} else if logins, err = add(logins, ours); err != nil {
+			return nil, err
+		}
+	}
+	if len(logins) == 0 {
+		return nil, &Error{Kind: ErrContent, Text: "auths in the secret has no login in it",
+			Hint: "docker login writes them elsewhere when a credential helper is configured; " + expected}
+	}
+	slices.SortFunc(logins, func(a, b Login) int { return strings.Compare(a.Host+"/"+a.Path, b.Host+"/"+b.Path) })
+	return logins, nil
+}
+
+// add keeps one login per place; Docker Hub's names fold, so the same one may come twice.
+func add(logins []Login, more []Login) ([]Login, error) {
+	for _, m := range more {
+		same := slices.IndexFunc(logins, func(l Login) bool { return l.Host == m.Host && l.Path == m.Path })
+		switch {
+		case same < 0:
+			logins = append(logins, m)
+		case logins[same].Username != m.Username || !logins[same].Password.Equal(m.Password):
+			return nil, content("auths in the secret has two different logins for " + m.Host)
+		}
+	}
+	return logins, nil
+}
+
+// parseEntry reads one entry of auths: no login for an empty one, and for the web tokens that Docker Desktop keeps
+// beside Docker Hub's login.
+func parseEntry(key string, text json.RawMessage) ([]Login, error) {
+	if strings.HasSuffix(key, "/v1/access-token") || strings.HasSuffix(key, "/v1/refresh-token") {
+		return nil, nil
+	}
+	host, path, err := image.CanonicalServer(key)
+	if err != nil {
+		return nil, content("a key of auths in the secret is not a registry host")
+	}
+	fields, err := object(text)
+	if err != nil {
+		return nil, content("the entry of auths for " + host + " is not what was expected: " + err.Error())
+	}
+	where := "the entry of auths for " + host
+	values, err := texts(fields, where, "auth", "username", "password", "email", "identitytoken")
+	if err != nil {
+		return nil, err
+	}
+	delete(values, "email")
+	if strings.Join([]string{values["auth"], values["username"], values["password"], values["identitytoken"]}, "") == "" {
+		return nil, nil
+	}
+	username, password, err := loginOf(where, values)
+	if err != nil {
+		return nil, err
+	}
+	login, err := newLogin(where, username, password)
+	if err != nil {
+		return nil, err
+	}
+	login.Host, login.Path = host, path
+	return []Login{login}, nil
+}
+
+// loginOf chooses among the forms of an entry. Where it has auth and the plain fields, they must say the same: readers
+// differ in which one they take.
+func loginOf(where string, values map[string]string) (username, password string, err error) {
+	if token := values["identitytoken"]; token != "" {
+		return IdentityToken, token, nil
+	}
+	username, password = values["username"], values["password"]
+	if values["auth"] == "" {
+		return username, password, nil
+	}
+	user, pass, err := decodeAuth(values["auth"])
+	if err != nil {
+		return "", "", content("auth of " + where + " is not the base64 of user:password")
+	}
+	if (username != "" && username != user) || (password != "" && password != pass) {
+		return "", "", content("auth of " + where + " says another login than its username and password")
+	}
+	return user, pass, nil
+}
+
+// decodeAuth reads base64, padded or not. Trailing NULs are not part of the password: old clients padded with them.
+func decodeAuth(text string) (username, password string, err error) {
+	pair, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(text, "="))
+	if err != nil {
+		return "", "", err
+	}
+	username, password, found := strings.Cut(string(pair), ":")
+	if !found || !utf8.Valid(pair) {
+		return "", "", fmt.Errorf("no user:password in it")
+	}
+	return username, strings.TrimRight(password, "\x00"), nil
+}
