@@ -18,7 +18,7 @@ type ImageSource struct {
 
 // A Mount is a directory of the node seen in the container.
 type Mount struct {
-	Source, Destination string
+	Source, Destination string // absolute, without commas, quotes and control characters; Source must exist
 	ReadOnly            bool
 }
 
@@ -28,12 +28,13 @@ type Spec struct {
 	Labels      map[string]string // what the agent finds it again by
 	Image       string            // image id, as Pull returned it
 	Command     []string          // argv; empty: the image's own entrypoint and command
-	Entrypoint  []string          // non-nil replaces the image's (an empty, non-nil one clears it)
-	Environment []string          // "K=V", sorted
+	Entrypoint  []string          // non-nil replaces the image's (an empty, non-nil one clears it and needs a Command)
+	Environment []string          // "K=V", sorted; a name alone is refused
 	Mounts      []Mount
 }
 
-// A State is what the engine says of a container.
+// A State is what the engine says of a container. One that neither runs nor has exited was not started, or its start was
+// refused, or it ran when the machine went down.
 type State struct {
 	ID         string
 	Running    bool
@@ -61,12 +62,13 @@ type Engine interface {
 	// Find returns the container with a name. Errors: ErrNotFound.
 	Find(ctx context.Context, name string) (State, error)
 	// Logs writes the container's output from its beginning, stdout and stderr in the order that the engine kept;
-	// with follow it returns when the container ended.
+	// with follow it returns when the container ended. A log that breaks off, also because the engine is stopped
+	// while the container runs on, is an error, and the same bytes come again when it is read again.
 	Logs(ctx context.Context, id string, follow bool, to io.Writer) error
-	// Wait returns when the container has ended.
+	// Wait returns when the container does not run: when it has ended, or at once when it was never started.
 	Wait(ctx context.Context, id string) (State, error)
-	// Stop asks the container to end and kills it after grace.
+	// Stop asks the container to end and kills it after grace. One that does not run is fine. Errors: ErrNotFound.
 	Stop(ctx context.Context, id string, grace time.Duration) error
-	// Remove deletes a container that has ended, and its anonymous volumes.
+	// Remove deletes a container that does not run, and its anonymous volumes. Errors: ErrNotFound.
 	Remove(ctx context.Context, id string) error
 }

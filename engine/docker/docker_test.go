@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -222,30 +221,4 @@ func TestKeyedLock(t *testing.T) {
 			t.Errorf("%v, held %d", err, len(k.held))
 		}
 	})
-}
-
-func TestLimits(t *testing.T) {
-	proc := t.TempDir()
-	write := func(name, content string) {
-		if err := os.WriteFile(filepath.Join(proc, name), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, c := range []struct {
-		mapping, capabilities string
-		want                  bool
-	}{
-		{"         0          0 4294967295\n", "000001ffffffffff", true},
-		{"         0          0 4294967295\n", "000001fffeffffff", false},
-		{"         0     100000      65536\n", "000001ffffffffff", false},
-	} {
-		write("uid_map", c.mapping)
-		write("status", "Name:\tx\nCapPrm:\t000001ffffffffff\nCapEff:\t"+c.capabilities+"\nCapBnd:\t000001ffffffffff\n")
-		if got := mayRaiseLimits(proc); got != c.want {
-			t.Errorf("%+v gives %t", c, got)
-		}
-	}
-	if mayRaiseLimits(filepath.Join(proc, "missing")) {
-		t.Error("what is not known is taken for a right")
-	}
 }

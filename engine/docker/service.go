@@ -57,6 +57,28 @@ type Service struct {
 // StartService starts the service and returns when it answers; ctx bounds the start only. A service that was left over
 // in the same Dir is stopped first. Errors for people: pierhead.Problem.
 func StartService(ctx context.Context, config ServiceConfig) (*Service, error) {
+	s, err := newService(config)
+	if err != nil {
+		return nil, err
+	}
+	if err := stopLeftOver(ctx, s.socket); err != nil {
+		return nil, err
+	}
+	started := make(chan error, 1)
+	go s.run(started)
+	if err := <-started; err != nil {
+		return nil, fmt.Errorf("podman system service: %w", err)
+	}
+	if err := s.answers(ctx); err != nil {
+		_ = s.Close() // the error before counts
+		return nil, err
+	}
+	close(s.up)
+	return s, nil
+}
+
+// newService finds what the service needs and makes its place.
+func newService(config ServiceConfig) (*Service, error) {
 	c := Config{Env: config.Env, Log: config.Log}
 	podman, err := exec.LookPath("podman")
 	if err != nil {
@@ -91,19 +113,6 @@ func StartService(ctx context.Context, config ServiceConfig) (*Service, error) {
 		detach(command)
 		return command
 	}
-	if err := stopLeftOver(ctx, s.socket); err != nil {
-		return nil, err
-	}
-	started := make(chan error, 1)
-	go s.run(started)
-	if err := <-started; err != nil {
-		return nil, fmt.Errorf("podman system service: %w", err)
-	}
-	if err := s.answers(ctx); err != nil {
-		_ = s.Close() // the error before counts
-		return nil, err
-	}
-	close(s.up)
 	return s, nil
 }
 

@@ -135,10 +135,15 @@ func testIsolation(t *testing.T, b *bench) {
 		t.Errorf("the container sees itself as process %s on %s", pid, name)
 	}
 	_, log = b.finish(t, b.start(t, "interfaces"))
+	bridged := false
 	for _, name := range strings.Fields(log) {
-		if name != "lo" && !strings.HasPrefix(name, "eth") && !strings.HasPrefix(name, "tap") {
+		bridged = bridged || strings.HasPrefix(name, "eth")
+		if name != "lo" && !strings.HasPrefix(name, "eth") {
 			t.Errorf("the container sees the interface %s", name)
 		}
+	}
+	if bridged != b.Network {
+		t.Errorf("the container has these interfaces: %q", log)
 	}
 }
 

@@ -27,6 +27,8 @@ type Harness struct {
 	Restart func(t *testing.T)
 	// Shell is a static busybox, or nil for no tests with a shell.
 	Shell []byte
+	// Network says that containers have more than a loopback.
+	Network bool
 }
 
 // bench is what the tests share: an engine, a registry, and images in both.

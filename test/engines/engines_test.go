@@ -1,5 +1,6 @@
 // Package engines runs the conformance test of engines with the real ones of this machine: Podman as a service of
-// ours with a store of its own, and a dockerd in a scratch folder.
+// ours with a store of its own, and a dockerd in a scratch folder. Containers have no network, so that nothing changes in
+// the machine's; TestBridge gives them one where it can do no harm.
 package engines
 
 import (
@@ -7,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -47,7 +49,7 @@ func scratch(t *testing.T, remove func(dir string)) string {
 
 func open(t *testing.T, address string) engine.Engine {
 	t.Helper()
-	e, err := docker.New(address, docker.Config{Network: docker.NetworkNone})
+	e, err := docker.New(address, docker.Config{Network: network()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,37 +61,19 @@ func TestPodman(t *testing.T) {
 	need(t, "podman", "conmon")
 	t.Setenv("PIER_TEST_ENGINE", "not for containers")
 	t.Setenv("HTTP_PROXY", "http://not.for.containers.example.test:1")
-	dir := scratch(t, func(dir string) {
-		if output, err := exec.Command("../setup/remove-store.sh", dir).CombinedOutput(); err != nil || len(output) > 0 {
-			t.Errorf("removing the store: %v\n%s", err, output)
-		}
-	})
-	start := func() *docker.Service {
-		begun := time.Now()
-		service, err := docker.StartService(t.Context(), docker.ServiceConfig{Dir: dir, OwnStore: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Logf("the service answered after %s", time.Since(begun).Round(time.Millisecond))
-		return service
-	}
-	service := start()
-	t.Cleanup(func() {
-		if err := service.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	dir := podmanDir(t)
+	service := startPodman(t, dir)
 	enginetest.Run(t, enginetest.Harness{
 		Open:  func(t *testing.T) engine.Engine { return open(t, service.Address()) },
 		Names: func(t *testing.T, image string) []string { return names(t, service.Address(), image) },
-		Shell: enginetest.Busybox(t),
 		Restart: func(t *testing.T) {
-			if err := service.Close(); err != nil {
-				t.Fatal(err)
-			}
-			service = start()
+			must(t, service.Close())
+			service = startPodman(t, dir)
 		},
+		Shell:   enginetest.Busybox(t),
+		Network: network() == docker.NetworkBridge,
 	})
+	must(t, service.Close()) // the last one; it outlived the test that started it
 }
 
 func TestDocker(t *testing.T) {
@@ -101,9 +85,10 @@ func TestDocker(t *testing.T) {
 		}
 	}))
 	enginetest.Run(t, enginetest.Harness{
-		Open:  func(t *testing.T) engine.Engine { return open(t, address) },
-		Names: func(t *testing.T, image string) []string { return names(t, address, image) },
-		Shell: enginetest.Busybox(t),
+		Open:    func(t *testing.T) engine.Engine { return open(t, address) },
+		Names:   func(t *testing.T, image string) []string { return names(t, address, image) },
+		Shell:   enginetest.Busybox(t),
+		Network: network() == docker.NetworkBridge,
 	})
 }
 
@@ -112,13 +97,18 @@ func TestDocker(t *testing.T) {
 func startDocker(t *testing.T, dir string) (address string) {
 	t.Helper()
 	socket := filepath.Join(dir, "d.sock")
-	config, err := json.Marshal(map[string]any{
+	settings := map[string]any{
 		"data-root": filepath.Join(dir, "data"), "exec-root": filepath.Join(dir, "exec"), "pidfile": filepath.Join(dir, "d.pid"),
 		"hosts": []string{"unix://" + socket}, "storage-driver": "overlay2", "oom-score-adjust": 0, "shutdown-timeout": 2,
-		"bridge": "none", "iptables": false, "ip6tables": false, "ip-forward": false,
 		// What an operator could have set and a container of ours must not get.
-		"log-driver": "json-file", "log-opts": map[string]string{"max-size": "1k", "max-file": "1"},
-	})
+		"log-driver": "json-file", "log-opts": map[string]string{"max-size": "1k", "max-file": "1", "mode": "non-blocking"},
+	}
+	if network() == docker.NetworkBridge {
+		settings["bip"] = "10.87.66.1/24"
+	} else {
+		settings["bridge"], settings["iptables"], settings["ip6tables"], settings["ip-forward"] = "none", false, false, false
+	}
+	config, err := json.Marshal(settings)
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(dir, "d.json"), config, 0o600))
 	log, err := os.Create(filepath.Join(dir, "d.log"))
@@ -134,6 +124,10 @@ func startDocker(t *testing.T, dir string) (address string) {
 	t.Cleanup(func() {
 		_ = daemon.Process.Kill() // it takes all of its namespace with it
 		<-ended
+		groups, _ := filepath.Glob("/sys/fs/cgroup/*/docker") // the pattern is good
+		for _, group := range groups {
+			_ = syscall.Rmdir(group) // one in use stays
+		}
 	})
 	address = "unix://" + socket
 	for {

@@ -17,5 +17,9 @@ for place in "$dir" ${run:+"$run"}; do
 		umount "$mount" || umount -l "$mount"
 	done
 done
+# Control groups that Podman leaves behind without systemd; those in use stay.
+for group in /sys/fs/cgroup/*/libpod_parent; do
+	if [ -d "$group" ]; then rmdir "$group/conmon" "$group" 2>/dev/null || true; fi
+done
 case $run in */engine-????????) rm -rf "$run" ;; esac
 rm -rf "$dir"
