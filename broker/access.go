@@ -11,6 +11,7 @@ import (
 	"pierhead.dev/pierhead"
 	"pierhead.dev/pierhead/credential"
 	"pierhead.dev/pierhead/exchange"
+	"pierhead.dev/pierhead/image"
 	"pierhead.dev/pierhead/oci"
 	"pierhead.dev/pierhead/oci/client"
 )
@@ -52,8 +53,7 @@ func (b *Broker) open(ctx context.Context, caller pierhead.Caller, q Question) (
 		a.reader, err = b.reader(q, pierhead.Registry{}, nil)
 		return a, err
 	}
-	host := q.Reference.Host()
-	c, err := b.credential(ctx, d.registry, host, nil)
+	c, err := b.credential(ctx, d.registry, q.Reference, nil)
 	switch {
 	case err != nil && a.fallsBack(err):
 		if err := a.becomeAnonymous(err); err != nil {
@@ -67,7 +67,7 @@ func (b *Broker) open(ctx context.Context, caller pierhead.Caller, q Question) (
 		return a, err
 	}
 	a.login = true
-	a.reader, err = b.reader(q, d.registry, source{broker: b, registry: d.registry, host: host})
+	a.reader, err = b.reader(q, d.registry, source{broker: b, registry: d.registry, reference: q.Reference})
 	b.record(q, caller, "credential.used", d.registry.Name, map[string]string{"pattern": d.pattern})
 	return a, err
 }
@@ -164,15 +164,15 @@ func (a *Access) becomeAnonymous(cause error) error {
 
 // source hands a registry's login to the client, and a new one when the client says that it was refused.
 type source struct {
-	broker   *Broker
-	registry pierhead.Registry
-	host     string
+	broker    *Broker
+	registry  pierhead.Registry
+	reference image.Reference
 }
 
 func (s source) Credential(ctx context.Context, stale *credential.Credential) (credential.Credential, error) {
-	c, err := s.broker.credential(ctx, s.registry, s.host, stale)
-	if err == nil && !c.Empty() && !c.For(s.host) {
-		return credential.Credential{}, fmt.Errorf("%w: the login of registry %s is not for %s", exchange.ErrHostMismatch, s.registry.Name, s.host)
+	c, err := s.broker.credential(ctx, s.registry, s.reference, stale)
+	if host := s.reference.Host(); err == nil && !c.Empty() && !c.For(host) {
+		return credential.Credential{}, fmt.Errorf("%w: the login of registry %s is not for %s", exchange.ErrHostMismatch, s.registry.Name, host)
 	}
 	return c, err
 }

@@ -14,9 +14,13 @@ func forPeople(registry pierhead.Registry, err error) error {
 	if errors.As(err, &problem) {
 		return err
 	}
-	hint := "ask an organization admin to look at the registry: pier registry show " + registry.Name
-	if errors.Is(err, exchange.ErrHostMismatch) {
+	hint := exchange.HintOf(err)
+	switch {
+	case hint != "":
+	case errors.Is(err, exchange.ErrHostMismatch):
 		hint = "an organization admin corrects the secret's \"server\", or the registry's match patterns"
+	default:
+		hint = "ask an organization admin to look at the registry: pier registry show " + registry.Name
 	}
 	return &pierhead.Problem{Kind: pierhead.ErrPull, Cause: err, Text: err.Error(), Hint: hint}
 }

@@ -57,8 +57,7 @@ func (b *Broker) explainAnonymous(e *api.Explanation, q Question) {
 }
 
 func (b *Broker) explainRegistry(ctx context.Context, e *api.Explanation, q Question, d decision) {
-	host := q.Reference.Host()
-	c, err := b.credential(ctx, d.registry, host, nil)
+	c, err := b.credential(ctx, d.registry, q.Reference, nil)
 	why := fmt.Sprintf("registry %s covers the image by its pattern %s", d.registry.Name, d.pattern)
 	a := &Access{broker: b, question: q, decision: d}
 	switch {
@@ -121,7 +120,7 @@ func candidates(table *resolve.Table, q Question, d decision) []api.ExplainedCan
 			Sentence: "it covers the image, this project may use it, and no other such pattern is more specific"})
 	}
 	for _, refusal := range table.Refusals(q.match()) {
-		told = append(told, api.ExplainedCandidate{Registry: refusal.Registry.Name, Pattern: refusal.Pattern, Rule: string(refusal.Rule), Sentence: refusal.Sentence})
+		told = append(told, api.ExplainedCandidate{Registry: refusal.Registry.Name, Pattern: refusal.Pattern, Rule: string(refusal.Rule), Sentence: refusal.Text})
 	}
 	return told
 }

@@ -12,6 +12,7 @@ import (
 	"pierhead.dev/pierhead"
 	"pierhead.dev/pierhead/credential"
 	"pierhead.dev/pierhead/exchange"
+	"pierhead.dev/pierhead/image"
 	"pierhead.dev/pierhead/secret"
 )
 
@@ -24,6 +25,15 @@ type loginKey struct {
 	registryID string
 	changed    time.Time
 	host       string
+	repository string // only where a secret may hold a login for each part of a host
+}
+
+func keyOf(registry pierhead.Registry, reference image.Reference) loginKey {
+	key := loginKey{registryID: registry.ID, changed: registry.UpdatedAt, host: reference.Host()}
+	if registry.Type == pierhead.RegistryGeneric {
+		key.repository = reference.Repository()
+	}
+	return key
 }
 
 // logins remembers logins until half their life. Whoever asks while one is being fetched waits for that one.
@@ -103,16 +113,15 @@ func (l *logins) forget() {
 	}
 }
 
-// credential returns the login for a decided registry and a host. An empty credential means that the registry has none:
+// credential returns the login for a decided registry and an image. An empty credential means that the registry has none:
 // it is read anonymously, which is no falling back.
-func (b *Broker) credential(ctx context.Context, registry pierhead.Registry, host string, stale *credential.Credential) (credential.Credential, error) {
-	key := loginKey{registry.ID, registry.UpdatedAt, host}
-	return b.logins.get(ctx, key, stale, func(ctx context.Context) (credential.Credential, error) {
-		return b.exchange(ctx, registry, host)
+func (b *Broker) credential(ctx context.Context, registry pierhead.Registry, reference image.Reference, stale *credential.Credential) (credential.Credential, error) {
+	return b.logins.get(ctx, keyOf(registry, reference), stale, func(ctx context.Context) (credential.Credential, error) {
+		return b.exchange(ctx, registry, reference)
 	})
 }
 
-func (b *Broker) exchange(ctx context.Context, registry pierhead.Registry, host string) (credential.Credential, error) {
+func (b *Broker) exchange(ctx context.Context, registry pierhead.Registry, reference image.Reference) (credential.Credential, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	exchanger := b.Exchangers[registry.Type]
@@ -120,7 +129,7 @@ func (b *Broker) exchange(ctx context.Context, registry pierhead.Registry, host 
 		return credential.Credential{}, pierhead.NewProblem(pierhead.ErrPull,
 			fmt.Sprintf("registry %s is of type %s, which this node does not know", registry.Name, registry.Type), "upgrade the agent of this node")
 	}
-	request := exchange.Request{Host: host, Hosts: literalHosts(registry)}
+	request := exchange.Request{Host: reference.Host(), Repository: reference.Repository(), Hosts: literalHosts(registry)}
 	var err error
 	switch {
 	case registry.Credential.Secret != "":

@@ -113,7 +113,7 @@ func projectsOf(names []string) *api.Projects {
 func (p *program) registryCommand() *cobra.Command {
 	f := new(registryFlags)
 	c := noun("registry", "Registries: where an organization's images live, and how to reach them",
-		p.registryAddCommand(f), p.registryUpdateCommand(f), p.registryListCommand(f), p.registryShowCommand(f), p.registryRemoveCommand(f), p.registryCollectCommand())
+		p.registryAddCommand(f), p.registryUpdateCommand(f), p.registryListCommand(f), p.registryShowCommand(f), p.registryRemoveCommand(f))
 	c.PersistentFlags().StringVar(&f.organization, "org", "", "the organization (PIER_ORG)")
 	return c
 }
@@ -144,9 +144,7 @@ func (p *program) registryUpdateCommand(f *registryFlags) *cobra.Command {
 	c.RunE = func(c *cobra.Command, arguments []string) error {
 		return p.saveRegistry(c, f, func(ctx context.Context, client *api.Client, organization string) (api.Registry, error) {
 			return client.Registry(ctx, organization, arguments[0])
-		}, func(client *api.Client, ctx context.Context, organization string, r api.Registry) (api.Registry, error) {
-			return client.UpdateRegistry(ctx, organization, arguments[0], r)
-		})
+		}, (*api.Client).UpdateRegistry)
 	}
 	f.register(c)
 	return c
@@ -338,7 +336,7 @@ func (p *program) applyObject(ctx context.Context, client *api.Client, o api.Obj
 	if err != nil {
 		return "", err
 	}
-	_, err = client.UpdateRegistry(ctx, organization, r.Name, r)
+	_, err = client.UpdateRegistry(ctx, organization, r)
 	return what + " updated", err
 }
 

@@ -1,0 +1,109 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"pierhead.dev/pierhead"
+)
+
+func logOf(t *testing.T) *executionLog {
+	t.Helper()
+	l, err := openLog(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+// A server that is away, forgets, and already has a part gets every byte once.
+func TestLogIsShippedFromWhereTheServerStands(t *testing.T) {
+	l := logOf(t)
+	text := strings.Repeat("0123456789abcdef", 100_000)
+	if _, err := l.Write([]byte(text[:1000])); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		server := []byte(text[:300]) // of an earlier start
+		calls := 0
+		send := func(_ context.Context, offset int64, data []byte) (int64, error) {
+			calls++
+			switch {
+			case calls%3 == 0:
+				return 0, errors.New("away")
+			case offset > int64(len(server)):
+				t.Errorf("a gap: offset %d, the server has %d", offset, len(server))
+			}
+			if have := int64(len(server)) - offset; have < int64(len(data)) {
+				server = append(server, data[have:]...)
+			}
+			return int64(len(server)), nil
+		}
+		done := make(chan error)
+		go func() { done <- l.ship(t.Context(), send) }()
+		if _, err := l.Write([]byte(text[1000:])); err != nil {
+			t.Fatal(err)
+		}
+		l.End()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if string(server) != text {
+			t.Errorf("the server has %d bytes, not the %d that were written", len(server), len(text))
+		}
+	})
+}
+
+func TestLogShippingEndsWithItsContextAndWithADeletedExecution(t *testing.T) {
+	l := logOf(t)
+	if err := l.Note("a line"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	away := func(context.Context, int64, []byte) (int64, error) { return 0, errors.New("away") }
+	if err := l.ship(ctx, away); !errors.Is(err, context.Canceled) {
+		t.Errorf("ship with an ended context: %v", err)
+	}
+	gone := func(context.Context, int64, []byte) (int64, error) {
+		return 0, pierhead.NewProblem(pierhead.ErrNotFound, "no such execution", "")
+	}
+	if err := l.ship(t.Context(), gone); !errors.Is(err, pierhead.ErrNotFound) {
+		t.Errorf("ship of a deleted execution: %v", err)
+	}
+}
+
+func TestSkipWriterGoesOnWhereTheLogStands(t *testing.T) {
+	for skip := range int64(12) {
+		var got bytes.Buffer
+		w := &skipWriter{to: &got, skip: skip}
+		for _, part := range []string{"abc", "", "defg", "hij"} {
+			if n, err := w.Write([]byte(part)); n != len(part) || err != nil {
+				t.Fatalf("Write(%q) = %d, %v", part, n, err)
+			}
+		}
+		if want := "abcdefghij"[min(skip, 10):]; got.String() != want {
+			t.Errorf("skip %d: %q, want %q", skip, got.String(), want)
+		}
+	}
+}
+
+func TestLogIsBounded(t *testing.T) {
+	l := logOf(t)
+	l.size = maxLog - 3
+	if n, err := l.Write([]byte("abcdef")); n != 6 || err != nil {
+		t.Fatalf("Write = %d, %v", n, err)
+	}
+	if l.Size() != maxLog || l.Dropped() != 3 {
+		t.Errorf("size %d, dropped %d", l.Size(), l.Dropped())
+	}
+	if err := l.Note("still said"); err != nil || l.Size() <= maxLog {
+		t.Errorf("a note in a full log: %v, size %d", err, l.Size())
+	}
+}
