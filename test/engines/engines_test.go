@@ -97,20 +97,7 @@ func TestDocker(t *testing.T) {
 func startDocker(t *testing.T, dir string) (address string) {
 	t.Helper()
 	socket := filepath.Join(dir, "d.sock")
-	settings := map[string]any{
-		"data-root": filepath.Join(dir, "data"), "exec-root": filepath.Join(dir, "exec"), "pidfile": filepath.Join(dir, "d.pid"),
-		"hosts": []string{"unix://" + socket}, "storage-driver": "overlay2", "oom-score-adjust": 0, "shutdown-timeout": 2,
-		// What an operator could have set and a container of ours must not get.
-		"log-driver": "json-file", "log-opts": map[string]string{"max-size": "1k", "max-file": "1", "mode": "non-blocking"},
-	}
-	if network() == docker.NetworkBridge {
-		settings["bip"] = "10.87.66.1/24"
-	} else {
-		settings["bridge"], settings["iptables"], settings["ip6tables"], settings["ip-forward"] = "none", false, false, false
-	}
-	config, err := json.Marshal(settings)
-	must(t, err)
-	must(t, os.WriteFile(filepath.Join(dir, "d.json"), config, 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, "d.json"), dockerSettings(t, dir, socket), 0o600))
 	log, err := os.Create(filepath.Join(dir, "d.log"))
 	must(t, err)
 	defer log.Close()
@@ -146,6 +133,24 @@ func startDocker(t *testing.T, dir string) (address string) {
 		said, _ := os.ReadFile(log.Name())
 		t.Fatalf("dockerd does not answer: %v\n%s", err, said)
 	}
+}
+
+func dockerSettings(t *testing.T, dir, socket string) []byte {
+	t.Helper()
+	settings := map[string]any{
+		"data-root": filepath.Join(dir, "data"), "exec-root": filepath.Join(dir, "exec"), "pidfile": filepath.Join(dir, "d.pid"),
+		"hosts": []string{"unix://" + socket}, "storage-driver": "overlay2", "oom-score-adjust": 0, "shutdown-timeout": 2,
+		// What an operator could have set and a container of ours must not get.
+		"log-driver": "json-file", "log-opts": map[string]string{"max-size": "1k", "max-file": "1", "mode": "non-blocking"},
+	}
+	if network() == docker.NetworkBridge {
+		settings["bip"] = "10.87.66.1/24"
+	} else {
+		settings["bridge"], settings["iptables"], settings["ip6tables"], settings["ip-forward"] = "none", false, false, false
+	}
+	content, err := json.Marshal(settings)
+	must(t, err)
+	return content
 }
 
 func must(t *testing.T, err error) {
