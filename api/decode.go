@@ -48,6 +48,10 @@ func bind(v *value, to reflect.Value, path string) error {
 		}
 		return nil
 	}
+	return bindKind(v, to, path)
+}
+
+func bindKind(v *value, to reflect.Value, path string) error {
 	switch to.Kind() {
 	case reflect.Struct:
 		return bindStruct(v, to, path)

@@ -3,10 +3,12 @@ package server_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -40,15 +42,18 @@ var callers = []string{"root", "alice", "bob", "eve", "reader", "ci", "node"}
 
 func newKit(t *testing.T, change ...func(*server.Config)) *kit {
 	t.Helper()
-	k := &kit{t: t, token: map[string]string{}, log: &buffer{}}
-	var err error
-	if k.store, err = store.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "pierhead.db"), store.Options{URL: publicURL}); err != nil {
-		t.Fatal(err)
+	made, err := template()
+	if err != nil {
+		t.Fatalf("%v (%s)", err, pierhead.HintOf(err))
 	}
+	k := &kit{t: t, token: made.token, log: &buffer{}}
+	path := filepath.Join(t.TempDir(), "pierhead.db")
+	k.must(os.WriteFile(path, made.database, 0o600))
+	k.store, err = store.Open(t.Context(), "sqlite:"+path, store.Options{URL: publicURL})
+	k.must(err)
 	t.Cleanup(func() { k.store.Close() })
-	if k.key, err = tokens.Generate(); err != nil {
-		t.Fatal(err)
-	}
+	k.key, err = tokens.Generate()
+	k.must(err)
 	config := server.Config{
 		URL: publicURL, Store: k.store, Tokens: k.key, ExplainWait: 20 * time.Second,
 		Log: slog.New(slog.NewJSONHandler(k.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
@@ -62,40 +67,68 @@ func newKit(t *testing.T, change ...func(*server.Config)) *kit {
 	listening := httptest.NewServer(k.server)
 	k.url = listening.URL
 	t.Cleanup(func() { k.server.Drain(); listening.Close() })
-	k.populate()
 	return k
 }
 
-func (k *kit) populate() {
-	ctx, system := k.t.Context(), pierhead.System()
-	_, text, _, err := k.store.Bootstrap(ctx, "root")
-	k.must(err)
-	k.token["root"] = text
+// A populated database and the tokens of those in it.
+type populated struct {
+	database []byte
+	token    map[string]string
+}
+
+// template makes the database that every kit begins with, once: to make it anew for each test takes most of their time.
+var template = sync.OnceValues(func() (populated, error) {
+	directory, err := os.MkdirTemp("", "pierhead-test")
+	if err != nil {
+		return populated{}, err
+	}
+	defer os.RemoveAll(directory)
+	path := filepath.Join(directory, "pierhead.db")
+	db, err := store.Open(context.Background(), "sqlite:"+path, store.Options{URL: publicURL})
+	if err != nil {
+		return populated{}, err
+	}
+	token, err := populate(db)
+	if err := errors.Join(err, db.Close()); err != nil {
+		return populated{}, err
+	}
+	database, err := os.ReadFile(path)
+	return populated{database, token}, err
+})
+
+// populate makes the people of a kit and returns the texts of their tokens.
+func populate(db *store.Store) (map[string]string, error) {
+	ctx, system, token := context.Background(), pierhead.System(), map[string]string{}
+	var failed []error
+	keep := func(name, text string, err error) {
+		token[name], failed = text, append(failed, err)
+	}
+	_, text, _, err := db.Bootstrap(ctx, "root")
+	keep("root", text, err)
 	for _, name := range []string{"alice", "bob", "eve"} {
-		_, err := k.store.CreatePerson(ctx, system, name, false)
-		k.must(err)
-		_, text, err := k.store.CreateToken(ctx, system, pierhead.Token{Kind: pierhead.TokenPerson, Name: "test", Person: name})
-		k.must(err)
-		k.token[name] = text
+		_, err := db.CreatePerson(ctx, system, name, false)
+		failed = append(failed, err)
+		_, text, err := db.CreateToken(ctx, system, pierhead.Token{Kind: pierhead.TokenPerson, Name: "test", Person: name})
+		keep(name, text, err)
 	}
-	for _, m := range []struct {
-		organization, person string
-		role                 pierhead.Role
-	}{{"acme", "alice", pierhead.RoleAdmin}, {"acme", "bob", pierhead.RoleMember}, {"umbrella", "eve", pierhead.RoleAdmin}} {
-		if m.role == pierhead.RoleAdmin {
-			_, err := k.store.CreateOrganization(ctx, system, m.organization)
-			k.must(err)
+	for _, m := range []pierhead.Member{{Organization: "acme", Person: "alice", Role: pierhead.RoleAdmin},
+		{Organization: "acme", Person: "bob", Role: pierhead.RoleMember}, {Organization: "umbrella", Person: "eve", Role: pierhead.RoleAdmin}} {
+		if m.Role == pierhead.RoleAdmin {
+			_, err := db.CreateOrganization(ctx, system, m.Organization)
+			failed = append(failed, err)
 		}
-		_, err := k.store.SetMember(ctx, system, m.organization, m.person, m.role)
-		k.must(err)
+		_, err := db.SetMember(ctx, system, m.Organization, m.Person, m.Role)
+		failed = append(failed, err)
 	}
-	reader, err := k.client("alice").CreateToken(ctx, api.NewToken{Name: "reader", ReadOnly: true})
-	k.must(err)
-	robot, err := k.client("alice").CreateToken(ctx, api.NewToken{Name: "ci", Organization: "acme"})
-	k.must(err)
-	_, node, err := k.store.EnsureNode(ctx, system, "local")
-	k.must(err)
-	k.token["reader"], k.token["ci"], k.token["node"] = reader.Text, robot.Text, node
+	alice, err := db.Authenticate(ctx, token["alice"])
+	failed = append(failed, err)
+	_, text, err = db.CreateToken(ctx, alice, pierhead.Token{Kind: pierhead.TokenPerson, Name: "reader", ReadOnly: true})
+	keep("reader", text, err)
+	_, text, err = db.CreateToken(ctx, alice, pierhead.Token{Kind: pierhead.TokenRobot, Name: "ci", Organization: "acme"})
+	keep("ci", text, err)
+	_, text, err = db.EnsureNode(ctx, system, "local")
+	keep("node", text, err)
+	return token, errors.Join(failed...)
 }
 
 func (k *kit) must(err error) {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"net/http"
 	"time"
 
@@ -16,19 +17,23 @@ type readLog struct {
 	Follow bool  `query:"follow" doc:"Whether to stay until the execution is final and all of its log is sent."`
 }
 
+// recheckAfter is how long a stream goes on before its token is looked at again: a revoked one ends it.
+const recheckAfter = time.Minute
+
 // readLog sends the log as it is, and with follow what comes after, piece by piece. A shutdown ends the stream early;
 // the client sees from the execution that there is more, and resumes.
 func (s *Server) readLog(c pierhead.Caller, in readLog, w http.ResponseWriter, r *http.Request) error {
-	ctx := r.Context()
-	first := true
+	first, checked := true, s.config.Now()
 	for {
 		changed := s.config.Store.Changed()
-		// The state is read before the log: a final execution whose log ends here has no more of it.
-		execution, err := s.config.Store.Execution(ctx, c, in.Execution)
-		if err != nil {
-			return err
+		if now := s.config.Now(); now.Sub(checked) > recheckAfter {
+			var err error
+			if c, err = s.authenticate(r); err != nil {
+				return err
+			}
+			checked = now
 		}
-		piece, err := s.config.Store.ExecutionLog(ctx, c, in.Execution, in.Offset, logPiece)
+		piece, final, err := s.nextPiece(r.Context(), c, in)
 		if err != nil {
 			return err
 		}
@@ -45,17 +50,27 @@ func (s *Server) readLog(c pierhead.Caller, in readLog, w http.ResponseWriter, r
 		if len(piece) > 0 {
 			continue
 		}
-		if !in.Follow || execution.Progress.State.Final() {
+		if !in.Follow || final {
 			return nil
 		}
 		select {
 		case <-changed:
 		case <-s.drain:
 			return nil
-		case <-ctx.Done():
+		case <-r.Context().Done():
 			return nil
 		}
 	}
+}
+
+// nextPiece reads the state before the log: a final execution whose log ends here has no more of it.
+func (s *Server) nextPiece(ctx context.Context, c pierhead.Caller, in readLog) (piece []byte, final bool, err error) {
+	execution, err := s.config.Store.Execution(ctx, c, in.Execution)
+	if err != nil {
+		return nil, false, err
+	}
+	piece, err = s.config.Store.ExecutionLog(ctx, c, in.Execution, in.Offset, logPiece)
+	return piece, execution.Progress.State.Final(), err
 }
 
 // sendPiece writes and flushes; an empty piece sends the headers, so that a client knows at once that it is served.

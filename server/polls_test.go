@@ -160,6 +160,28 @@ func TestLogIsFollowedToTheEnd(t *testing.T) {
 	}
 }
 
+// A stream whose token was revoked ends, and does not look as if the log had.
+func TestLogStreamEndsWithItsToken(t *testing.T) {
+	clock := make(chan time.Time, 1)
+	clock <- time.Now()
+	k := newKit(t, func(c *server.Config) { c.Now = func() time.Time { at := <-clock; clock <- at; return at } })
+	k.projects()
+	e := k.taken()
+	made, err := k.client("bob").CreateToken(t.Context(), api.NewToken{Name: "lost laptop"})
+	k.must(err)
+	k.token["lost"] = made.Text
+	body, err := k.client("lost").ExecutionLog(t.Context(), e.ID, 0, true)
+	k.must(err)
+	defer body.Close()
+	k.must(k.client("bob").DeleteToken(t.Context(), made.ID))
+	clock <- (<-clock).Add(2 * time.Minute)
+	_, err = k.client("node").AppendLog(t.Context(), e.ID, 0, []byte("not for you\n"))
+	k.must(err)
+	if text, err := io.ReadAll(body); len(text) > 0 || err == nil {
+		t.Errorf("the stream went on with %q, %v", text, err)
+	}
+}
+
 func TestLogWithoutFollowIsWhatThereIs(t *testing.T) {
 	k := newKit(t)
 	k.projects()

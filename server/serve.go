@@ -29,8 +29,11 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	return serve(ctx, listener, s, s.config.Log, s.Drain)
 }
 
-// ServeHandler is Serve for a handler that has nothing to drain: the hosted registry alone.
+// ServeHandler is Serve for another handler, such as a registry that runs alone, with the same limits.
 func ServeHandler(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger) error {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
 	return serve(ctx, listener, handler, log, func() {})
 }
 
@@ -51,7 +54,7 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler, log
 	defer cancel()
 	if err := server.Shutdown(grace); err != nil {
 		log.Warn("requests were cut off by the shutdown", "error", err)
-		return errors.Join(server.Close())
+		return server.Close()
 	}
 	return nil
 }
