@@ -106,10 +106,37 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// A crash between the two halves of a rename leaves an upload that is a blob already. Going on with it would change that.
+func TestUploadThatIsABlobAlready(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, disk.Config{Dir: dir})
+	u, err := s.Start(t.Context(), blob.StartOptions{})
+	if err == nil {
+		_, err = u.Append(t.Context(), 0, strings.NewReader("content"))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	d := digest.FromString("content")
+	name := filepath.Join(dir, "sha256", d.Encoded()[:2], d.Encoded())
+	if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o700), os.Link(filepath.Join(dir, "uploads", u.Info().ID), name)); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, disk.Config{Dir: dir})
+	defer s.Close()
+	if _, err := s.Upload(t.Context(), u.Info().ID); !errors.Is(err, blob.ErrUploadUnknown) {
+		t.Errorf("Upload: %v", err)
+	}
+	if content, err := s.Read(t.Context(), d, 100); err != nil || string(content) != "content" {
+		t.Errorf("the blob: %q, %v", content, err)
+	}
+}
+
 // Every prefix of every change, whatever a crash takes of what was not synced: acknowledged blobs are there and whole,
 // and no blob is anything but whole.
 func TestEveryCrash(t *testing.T) {
-	root := t.TempDir()
+	root := durabletest.Scratch(t)
 	recorder := durabletest.NewRecorder(root)
 	s := open(t, disk.Config{Dir: filepath.Join(root, "blobs"), Layer: recorder})
 	contents := map[digest.Digest]string{}
@@ -126,7 +153,7 @@ func TestEveryCrash(t *testing.T) {
 	s.Close()
 	for n := range recorder.Len() + 1 {
 		for _, loss := range durabletest.Losses {
-			dir := t.TempDir()
+			dir := durabletest.Scratch(t)
 			if err := recorder.Rebuild(dir, n, loss, 1); err != nil {
 				t.Fatal(err)
 			}
@@ -157,7 +184,7 @@ func push(t *testing.T, s *disk.Store, content string, d digest.Digest, upload b
 
 func checkStore(t *testing.T, dir, where string, contents map[digest.Digest]string, acknowledged func(digest.Digest) bool) {
 	t.Helper()
-	s, err := disk.Open(disk.Config{Dir: dir})
+	s, err := disk.Open(disk.Config{Dir: dir, Layer: durabletest.NoSync{}})
 	if err != nil {
 		t.Fatalf("%s: %v", where, err)
 	}

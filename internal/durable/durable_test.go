@@ -45,7 +45,7 @@ func checkCrash(t *testing.T, recorder *durabletest.Recorder, n int, loss durabl
 			want = content
 		}
 	}
-	dir := t.TempDir()
+	dir := durabletest.Scratch(t)
 	if err := recorder.Rebuild(dir, n, loss, 1); err != nil {
 		t.Fatal(err)
 	}

@@ -203,17 +203,22 @@ func (c *crash) contentOf(n *node) []byte {
 	return n.content
 }
 
-// torn cuts what was not synced somewhere, and half of the time leaves zeros where the rest would be, as a file system
-// does that wrote the size before the data.
+// torn cuts what was not synced somewhere; or leaves zeros from there on, as a file system does that wrote the size before
+// the data; or has zeros in the middle, where a later write reached the disk before an earlier one.
 func (c *crash) torn(n *node) []byte {
 	safe := len(n.synced)
 	if len(n.content) <= safe {
 		return n.synced // it was cut shorter; the old content is back
 	}
 	cut := safe + c.random.IntN(len(n.content)-safe)
-	out := append([]byte(nil), n.content[:cut]...)
-	if c.random.IntN(2) == 0 {
-		out = append(out, make([]byte, len(n.content)-cut)...)
+	out := append([]byte(nil), n.content...)
+	switch c.random.IntN(3) {
+	case 0:
+		return out[:cut]
+	case 1:
+		clear(out[cut:])
+	case 2:
+		clear(out[cut : cut+c.random.IntN(len(out)-cut)+1])
 	}
 	return out
 }

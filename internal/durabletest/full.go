@@ -7,6 +7,29 @@ import (
 	"pierhead.dev/pierhead/internal/durable"
 )
 
+// NoSync is the operating system's files without waiting for the disk: for tests that look at the result only.
+type NoSync struct{ durable.OS }
+
+// Create makes a file that does not sync.
+func (n NoSync) Create(name string) (durable.File, error) { return noSync(n.OS.Create(name)) }
+
+// Append opens a file that does not sync.
+func (n NoSync) Append(name string) (durable.File, error) { return noSync(n.OS.Append(name)) }
+
+// SyncDir does nothing.
+func (NoSync) SyncDir(string) error { return nil }
+
+func noSync(f durable.File, err error) (durable.File, error) {
+	if err != nil {
+		return nil, err
+	}
+	return noSyncFile{f}, nil
+}
+
+type noSyncFile struct{ durable.File }
+
+func (noSyncFile) Sync() error { return nil }
+
 // A Disk is a Layer with so many bytes of space; when they are used up, writes stop in the middle with ENOSPC.
 type Disk struct {
 	durable.Layer

@@ -189,3 +189,28 @@ func (f *file) Sync() error {
 		f.recorder.ops = append(f.recorder.ops, op{kind: opSync, inode: f.inode})
 	})
 }
+
+// After returns a recorder that stands after the first n changes, for a second process that goes on where the first was
+// killed. Rebuild its directory with Kept and MoveTo it before it is used.
+func (r *Recorder) After(n int) *Recorder {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	after := &Recorder{root: r.root, ops: append([]op(nil), r.ops[:n]...), inodes: map[string]int{}, next: r.next}
+	for _, o := range after.ops {
+		switch o.kind {
+		case opCreate:
+			after.inodes[o.to] = o.inode
+		case opRename:
+			after.inodes[o.to] = after.inodes[o.from]
+			delete(after.inodes, o.from)
+		case opLink:
+			after.inodes[o.to] = after.inodes[o.from]
+		case opRemove:
+			delete(after.inodes, o.from)
+		}
+	}
+	return after
+}
+
+// MoveTo makes the recorder stand for another directory of the same content.
+func (r *Recorder) MoveTo(root string) { r.root = filepath.Clean(root) }

@@ -24,10 +24,11 @@ type cache struct {
 	idle    *list.List // of *repository that nobody uses, the one used last in front
 	places  map[*repository]*list.Element
 	entries int
+	max     int // entries; maxEntries
 }
 
 func newCache(load func(string) (*repository, error)) *cache {
-	return &cache{load: load, all: map[string]*repository{}, idle: list.New(), places: map[*repository]*list.Element{}}
+	return &cache{load: load, all: map[string]*repository{}, idle: list.New(), places: map[*repository]*list.Element{}, max: maxEntries}
 }
 
 // get returns a repository, and what to call when it is done with.
@@ -111,7 +112,7 @@ func (c *cache) weigh(p *repository) {
 }
 
 func (c *cache) shrink() {
-	for c.entries > maxEntries && c.idle.Len() > 0 {
+	for c.entries > c.max && c.idle.Len() > 0 {
 		p := c.idle.Remove(c.idle.Back()).(*repository)
 		delete(c.places, p)
 		delete(c.all, p.name)
