@@ -75,6 +75,7 @@ execution.log        hid     hid           yes   yes    yes   yes   yes  hid    
 execution.stop       hid     hid           yes   yes    yes   yes   no   hid      hid    no
 execution.report     hid     hid           no    no     no    no    yes  hid      hid    no
 execution.append     hid     hid           no    no     no    no    yes  hid      hid    no
+garbage.collect      yes     yes           no    no     no    no    no   no       hid    no
 node.ensure          yes     no            no    no     no    no    no   no       hid    no
 work.take            no      no            no    no     no    no    yes  no       hid    no
 work.list            no      no            no    no     no    no    yes  no       hid    yes

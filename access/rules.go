@@ -48,6 +48,8 @@ const (
 	ExecutionReport Action = "execution.report"
 	ExecutionAppend Action = "execution.append"
 
+	GarbageCollect Action = "garbage.collect"
+
 	NodeEnsure   Action = "node.ensure"
 	WorkTake     Action = "work.take"
 	WorkList     Action = "work.list"
@@ -138,6 +140,8 @@ var rules = map[Action]rule{
 	ExecutionStop:   change(Member|Owner, Node, "stop"),
 	ExecutionReport: change(Node, Member|Owner, "report on"),
 	ExecutionAppend: change(Node, Member|Owner, "write the log of"),
+
+	GarbageCollect: change(Process|Administrator, Anyone, "collect the hosted registry's garbage on"),
 
 	NodeEnsure:   change(Process, Anyone, "make nodes on"),
 	WorkTake:     change(Node, Anyone, "take work from"),

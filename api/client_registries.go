@@ -81,6 +81,11 @@ func (c *Client) Audit(ctx context.Context, f AuditFilter) ([]AuditEntry, error)
 	return list.Entries, err
 }
 
+// CollectGarbage deletes what the hosted registry no longer needs, or says what that would be.
+func (c *Client) CollectGarbage(ctx context.Context, in Collection) (CollectionReport, error) {
+	return post[CollectionReport](ctx, c, path("garbage-collections"), in)
+}
+
 func number(n int) string {
 	if n == 0 {
 		return ""

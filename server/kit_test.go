@@ -18,6 +18,7 @@ import (
 	"pierhead.dev/pierhead"
 	"pierhead.dev/pierhead/api"
 	"pierhead.dev/pierhead/internal/tokens"
+	"pierhead.dev/pierhead/oci/hosted"
 	"pierhead.dev/pierhead/server"
 	"pierhead.dev/pierhead/store"
 )
@@ -55,7 +56,7 @@ func newKit(t *testing.T, change ...func(*server.Config)) *kit {
 	k.key, err = tokens.Generate()
 	k.must(err)
 	config := server.Config{
-		URL: publicURL, Store: k.store, Tokens: k.key, ExplainWait: 20 * time.Second,
+		URL: publicURL, Store: k.store, Tokens: k.key, Collector: emptyRegistry{}, ExplainWait: 20 * time.Second,
 		Log: slog.New(slog.NewJSONHandler(k.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, c := range change {
@@ -68,6 +69,13 @@ func newKit(t *testing.T, change ...func(*server.Config)) *kit {
 	k.url = listening.URL
 	t.Cleanup(func() { k.server.Drain(); listening.Close() })
 	return k
+}
+
+// emptyRegistry has no garbage.
+type emptyRegistry struct{}
+
+func (emptyRegistry) Collect(_ context.Context, o hosted.CollectOptions) (hosted.Report, error) {
+	return hosted.Report{DryRun: o.DryRun}, nil
 }
 
 // A populated database and the tokens of those in it.

@@ -73,6 +73,8 @@ var trials = []trial{
 	{"list-audit", at("/audit?organization=acme"), "", [7]int{403, 200, 403, 404, 200, 403, 403}},
 	{"list-audit", at("/audit"), "", [7]int{200, 200, 200, 200, 200, 200, 200}},
 
+	{"collect-garbage", at("/garbage-collections"), `{"dry_run":true}`, [7]int{200, 403, 403, 403, 403, 403, 403}},
+
 	{"read-snapshot", at("/node/snapshot"), "", [7]int{403, 403, 403, 403, 403, 403, 200}},
 	{"take-work", at("/node/work"), "", [7]int{403, 403, 403, 403, 403, 403, 200}},
 	{"list-work", at("/node/executions"), "", [7]int{403, 403, 403, 403, 403, 403, 200}},

@@ -109,9 +109,9 @@ func (s *Server) recovered(known *record, r *http.Request) {
 // logRequest names the route for the API, where paths may hold what was mistyped, and the path for the registry. It
 // never has the query: tokens and signatures travel there.
 func (s *Server) logRequest(r *http.Request, known *record, began time.Time) {
-	level := slog.LevelInfo
-	if r.URL.Path == "/healthz" || r.URL.Path == "/readyz" {
-		level = slog.LevelDebug
+	level := slog.LevelDebug
+	if known.status >= http.StatusBadRequest && known.status != http.StatusUnauthorized { // a registry's clients ask without a token first
+		level = slog.LevelInfo
 	}
 	where := r.Pattern
 	if strings.HasPrefix(r.URL.Path, "/v2/") && !strings.Contains(r.URL.Path, "pier_") {

@@ -33,6 +33,8 @@ type Config struct {
 	Tokens *tokens.Key
 	// Registry answers /v2/, with access checks of its own. Nil: there is no hosted registry here, and /v2/ is 404.
 	Registry http.Handler
+	// Collector collects the garbage of that registry. Nil: it cannot be asked for here.
+	Collector Collector
 	// Console answers everything that nothing else does. Nil: such paths are 404.
 	Console http.Handler
 	// Ready says why the server should get no traffic, for /readyz. Nil: it is ready until it shuts down.
@@ -65,6 +67,7 @@ type Store interface {
 	AuditLog
 	Nodes
 	NodeWork
+	Garbage
 	Changes
 }
 
@@ -146,6 +149,7 @@ func (s *Server) routes() {
 	s.explainRoutes()
 	s.nodeRoutes()
 	s.workRoutes()
+	s.garbageRoutes()
 	s.mux.HandleFunc("/token", s.tokenService)
 	s.healthRoutes()
 	s.mux.HandleFunc("/api/", s.noRoute)

@@ -62,7 +62,7 @@ func openControlPlane(ctx context.Context, config upConfig, data *dataDirectory,
 		plane.admin = text
 	}
 	plane.server, err = server.New(server.Config{URL: plane.URL, Store: plane.store, Tokens: key, Registry: plane.registry.handler,
-		Version: version, Log: log})
+		Collector: plane.registry.Registry, Version: version, Log: log})
 	return plane, err
 }
 

@@ -113,7 +113,7 @@ func projectsOf(names []string) *api.Projects {
 func (p *program) registryCommand() *cobra.Command {
 	f := new(registryFlags)
 	c := noun("registry", "Registries: where an organization's images live, and how to reach them",
-		p.registryAddCommand(f), p.registryUpdateCommand(f), p.registryListCommand(f), p.registryShowCommand(f), p.registryRemoveCommand(f))
+		p.registryAddCommand(f), p.registryUpdateCommand(f), p.registryListCommand(f), p.registryShowCommand(f), p.registryRemoveCommand(f), p.registryCollectCommand())
 	c.PersistentFlags().StringVar(&f.organization, "org", "", "the organization (PIER_ORG)")
 	return c
 }
