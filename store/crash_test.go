@@ -124,7 +124,9 @@ func readAcknowledged(t *testing.T, path string, n int, acknowledged map[string]
 			t.Errorf("the process said %q: %v", lines.Text(), err)
 		}
 		acknowledged[id] = max(acknowledged[id], size)
-		ended[id] = ended[id] || word == "ended"
+		if word == "ended" {
+			ended[id] = true
+		}
 		if i == n-1 {
 			must(t, child.Process.Kill()) // what it still said in between is read to the end
 		}
