@@ -24,6 +24,7 @@ var auditTests = []test{
 	{"AuditFilterAndPages", testAuditFilter},
 	{"Record", testRecord},
 	{"PollsAreNotLogged", testQuietReads},
+	{"CollectionsAreTheAdministrators", testAllowCollection},
 }
 
 func testEvents(t *testing.T, w *world) {
@@ -250,5 +251,15 @@ func testQuietReads(t *testing.T, w *world) {
 	}
 	if after := count(); after != before+1 { // the first count itself
 		t.Errorf("%d entries became %d", before, after)
+	}
+}
+
+func testAllowCollection(t *testing.T, w *world) {
+	for _, c := range []pierhead.Caller{w.alice, w.bob, w.robot, w.node, w.read} {
+		w.wants(w.AllowCollection(w.ctx, c, true), pierhead.ErrNotAllowed, "administrator")
+	}
+	w.must(w.AllowCollection(w.ctx, w.root, true))
+	if e := w.lastEntry(w.root, "", "garbage.collect"); e.Outcome != audit.OK || e.Caller != "root" || e.Detail["dry_run"] != "true" {
+		t.Errorf("logged as %+v", e)
 	}
 }
