@@ -183,7 +183,7 @@ func (ch *chain) answer() (*Response, error) {
 	}
 	ch.body.where = func(e *Error) *Error { return ch.fail(e).(*Error) }
 	return &Response{
-		Status: ch.response.StatusCode, Header: ch.response.Header, URL: ch.url, Foreign: ch.current != ch.first,
+		Status: ch.response.StatusCode, Header: ch.response.Header, URL: ch.url, Foreign: ch.stripped,
 		Length: length, Body: content, Evidence: Evidence{Hops: ch.hops},
 	}, nil
 }

@@ -128,7 +128,7 @@ type Response struct {
 	Status   int
 	Header   http.Header
 	URL      *url.URL // of the last hop; never print it: its query may be a signature
-	Foreign  bool     // the last hop was not at the scheme, host and port that was asked first
+	Foreign  bool     // the chain left the scheme, host and port that was asked first, and perhaps came back without Authorization
 	Length   int64    // of Body; -1 when not known
 	Body     io.ReadCloser
 	Evidence Evidence
