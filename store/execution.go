@@ -100,7 +100,7 @@ type execution struct {
 
 const executionColumns = `e.seq, e.owner_id, o.kind = 'person', e.id, o.name || '/' || p.name, e.project_id, e.created_by, e.spec, COALESCE(e.node_id, ''),
 	e.stop_requested, e.state, e.digest, e.platform_digest, e.registry, e.anonymous, e.exit_code, e.reason, e.hint, e.pull_failed,
-	e.started_at, e.finished_at, e.log_size, e.created_at
+	e.pulled_bytes, e.image_bytes, e.started_at, e.finished_at, e.log_size, e.created_at
 	FROM executions e JOIN projects p ON p.id = e.project_id JOIN owners o ON o.id = e.owner_id`
 
 func scanExecution(row scanner) (execution, error) {
@@ -110,7 +110,7 @@ func scanExecution(row scanner) (execution, error) {
 	n, p := &x.noun, &x.noun.Progress
 	err := row.Scan(&x.seq, &x.ownerID, &x.person, &n.ID, &n.Project, &n.ProjectID, &n.CreatedBy, &spec, &n.NodeID,
 		&n.StopRequested, &p.State, &p.Digest, &p.PlatformDigest, &p.Registry, &p.Anonymous, &p.ExitCode, &p.Reason, &p.Hint, &p.PullFailed,
-		&started, &finished, &n.LogSize, &created)
+		&p.PulledBytes, &p.ImageBytes, &started, &finished, &n.LogSize, &created)
 	if err != nil {
 		return x, err
 	}
@@ -156,9 +156,9 @@ func (k *call) allowedExecution(a access.Action, id string) (execution, error) {
 func (k *call) putProgress(x execution) error {
 	p := x.noun.Progress
 	_, err := k.exec(`UPDATE executions SET state = ?, digest = ?, platform_digest = ?, registry = ?, anonymous = ?, exit_code = ?,
-		reason = ?, hint = ?, pull_failed = ?, started_at = ?, finished_at = ? WHERE seq = ?`,
+		reason = ?, hint = ?, pull_failed = ?, pulled_bytes = ?, image_bytes = ?, started_at = ?, finished_at = ? WHERE seq = ?`,
 		string(p.State), p.Digest, p.PlatformDigest, p.Registry, p.Anonymous, p.ExitCode,
-		p.Reason, p.Hint, p.PullFailed, micros(p.StartedAt), micros(p.FinishedAt), x.seq)
+		p.Reason, p.Hint, p.PullFailed, p.PulledBytes, p.ImageBytes, micros(p.StartedAt), micros(p.FinishedAt), x.seq)
 	return err
 }
 

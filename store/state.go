@@ -50,6 +50,8 @@ func advance(known, report pierhead.Progress, now time.Time) (pierhead.Progress,
 	next.Hint = newer(known.Hint, report.Hint, maxReason)
 	next.Anonymous = known.Anonymous || report.Anonymous
 	next.PullFailed = known.PullFailed || report.PullFailed
+	next.PulledBytes = max(known.PulledBytes, report.PulledBytes)
+	next.ImageBytes = max(known.ImageBytes, report.ImageBytes)
 	if report.ExitCode != nil {
 		code := *report.ExitCode
 		next.ExitCode = &code
