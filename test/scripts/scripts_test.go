@@ -3,6 +3,7 @@
 package scripts
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -30,7 +31,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup:               func(env *testscript.Env) error { return setUp(env, program) },
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"up": up, "down": down, "kill": kill, "registry": foreignRegistry, "find": find, "envsubst": substitute,
+			"up": up, "down": down, "kill": kill, "registry": foreignRegistry, "find": find, "envsubst": substitute, "waitlog": waitLog, "layout": layout,
 		},
 		Condition: condition,
 	})
@@ -236,4 +237,28 @@ func find(ts *testscript.TestScript, neg bool, arguments []string) {
 	}
 	match := firstGroup(ts, arguments[1], ts.ReadFile(arguments[2]))
 	ts.Setenv(arguments[0], match)
+}
+
+// waitLog follows an execution's log until a line has what is given: waitlog ID TEXT.
+func waitLog(ts *testscript.TestScript, neg bool, arguments []string) {
+	if neg || len(arguments) != 2 {
+		ts.Fatalf("usage: waitlog ID TEXT")
+	}
+	program := filepath.Join(strings.Split(ts.Getenv("PATH"), ":")[0], "pier")
+	command := exec.Command(program, "execution", "logs", "--follow", arguments[0])
+	command.Env = environment(ts)
+	out, err := command.StdoutPipe()
+	ts.Check(err)
+	ts.Check(command.Start())
+	defer func() {
+		_ = command.Process.Kill()
+		_ = command.Wait()
+	}()
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		if strings.Contains(lines.Text(), arguments[1]) {
+			return
+		}
+	}
+	ts.Fatalf("the log of %s ended without %q", arguments[0], arguments[1])
 }

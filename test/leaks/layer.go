@@ -1,0 +1,106 @@
+package leaks
+
+import (
+	"bufio"
+	"compress/gzip"
+	"compress/zlib"
+	"encoding/base64"
+	"errors"
+	"io"
+)
+
+// How far unpacking goes.
+const (
+	mostLayers = 6   // in one another
+	mostOpen   = 256 // of one stream at the same time
+)
+
+var errTooMuch = errors.New("too much to unpack; the rest was not searched")
+
+// A layer is a way to pack bytes that is known by how it begins.
+type layer struct {
+	name   string
+	starts []string
+	open   func(r io.Reader) (io.Reader, error)
+}
+
+// layers are opened wherever they begin. Gzip in base64 is how Kubernetes keeps what Helm installed; its base64 is
+// again in base64 in what `kubectl get -o yaml` prints.
+var layers = []*layer{
+	{"gzip", []string{"\x1f\x8b\x08"}, openGzip},
+	{"zlib", []string{"\x78\x01", "\x78\x5e", "\x78\x9c", "\x78\xda"}, func(r io.Reader) (io.Reader, error) { return zlib.NewReader(r) }},
+	{"base64", []string{"H4sI", "SDRzS"}, openBase64},
+}
+
+func layerPatterns() []*pattern {
+	var patterns []*pattern
+	for _, l := range layers {
+		for _, start := range l.starts {
+			p := literal(l.name, start)
+			p.layer = l
+			patterns = append(patterns, p)
+		}
+	}
+	return patterns
+}
+
+// openGzip opens one member; the next is found by its own beginning.
+func openGzip(r io.Reader) (io.Reader, error) {
+	z, err := gzip.NewReader(r)
+	if err != nil {
+		return nil, err
+	}
+	z.Multistream(false)
+	return z, nil
+}
+
+func openBase64(r io.Reader) (io.Reader, error) {
+	return base64.NewDecoder(base64.RawStdEncoding, &symbols{r: bufio.NewReader(r)}), nil
+}
+
+// symbols reads base64 in either alphabet up to its end, without what breaks its lines.
+type symbols struct{ r *bufio.Reader }
+
+func (s *symbols) Read(b []byte) (int, error) {
+	for n := 0; n < len(b); {
+		c, err := s.r.ReadByte()
+		if c == '\\' && err == nil { // of JSON: \n, \r or \/
+			if c, err = s.r.ReadByte(); c == 'n' || c == 'r' {
+				c = '\n'
+			}
+		}
+		switch {
+		case err != nil:
+			return n, err
+		case c == ' ' || c == '\t' || c == '\r' || c == '\n':
+			continue
+		case c == '-':
+			c = '+'
+		case c == '_':
+			c = '/'
+		case !isSymbol(c):
+			return n, io.EOF
+		}
+		b[n] = c
+		n++
+	}
+	return len(b), nil
+}
+
+func isSymbol(c byte) bool {
+	return 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '+' || c == '/'
+}
+
+// bounded ends a reader when a scan has unpacked as much as it may.
+type bounded struct {
+	r      io.Reader
+	result *result
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	if !b.result.take(n) {
+		return n, errTooMuch
+	}
+	return n, err
+}
