@@ -99,7 +99,9 @@ func numbersOf(secret string) *pattern {
 		if i > 0 {
 			p.units = append(p.units, []spelling{{",", 1, 0}, {" ", 1, 0}})
 		}
-		p.units = append(p.units, []spelling{{fmt.Sprint(secret[i]), 1, 0}, {fmt.Sprintf("%#x", secret[i]), 1, 0}, {fmt.Sprintf("%#02x", secret[i]), 1, 0}})
+		book := spellbook{known: map[string]bool{}}
+		book.add(0, 1, strconv.Itoa(int(secret[i])), fmt.Sprintf("0x%x", secret[i]), fmt.Sprintf("0x%02x", secret[i]))
+		p.units = append(p.units, book.spellings)
 	}
 	return p
 }

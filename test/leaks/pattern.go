@@ -89,9 +89,10 @@ func (w *walk) from(at, unit int) (manner, bool) {
 	how, ok, ways := w.spelled(at, unit)
 	if !ok && w.gap != nil && unit > 0 && unit%w.gap.every == 0 {
 		if length := w.gap.length(w.b[at:]); length > 0 {
-			ways++
-			how, ok, _ = w.spelled(at+length, unit)
+			var beyond int
+			how, ok, beyond = w.spelled(at+length, unit)
 			how |= broken
+			ways += beyond
 		}
 	}
 	if !ok && ways > 1 { // without this note, a row of backslashes would take time that doubles with each of them
