@@ -23,7 +23,7 @@ type Collector interface {
 }
 
 type collectGarbage struct {
-	Body api.Collection
+	Body api.Collection `body:"json"`
 }
 
 func (s *Server) garbageRoutes() {

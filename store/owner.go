@@ -101,7 +101,7 @@ func checkName(kind, name string) error {
 	}
 	for _, part := range strings.Split(name, "-") {
 		if part == "" || strings.Trim(part, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
-			return badInput("%q is no name for a %s", hint, cut(name), kind)
+			return badInput("%q is not a valid %s name", hint, cut(name), kind)
 		}
 	}
 	return nil

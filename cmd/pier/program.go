@@ -109,6 +109,7 @@ func refuseUnknownWords(c *cobra.Command) {
 			return c.Help()
 		}
 		hint := "see: " + c.CommandPath() + " --help"
+		c.SuggestionsMinimumDistance = 2
 		if near := c.SuggestionsFor(arguments[0]); len(near) > 0 {
 			hint = "did you mean: " + c.CommandPath() + " " + strings.Join(near, ", ")
 		}

@@ -31,7 +31,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup:               func(env *testscript.Env) error { return setUp(env, program) },
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"up": up, "down": down, "kill": kill, "registry": foreignRegistry, "find": find, "envsubst": substitute, "waitlog": waitLog, "layout": layout,
+			"up": up, "down": down, "crash": crash, "registry": foreignRegistry, "find": find, "envsubst": substitute, "waitlog": waitLog, "layout": layout,
 		},
 		Condition: condition,
 	})
@@ -110,7 +110,7 @@ func condition(name string) (bool, error) {
 	return err == nil, nil
 }
 
-// processes are those that a script has started; the newest pier is the one that down and kill mean.
+// processes are those that a script has started; the newest pier is the one that down and crash mean.
 type processes struct {
 	pier     *exec.Cmd
 	pierLog  string
@@ -180,7 +180,7 @@ func await(ts *testscript.TestScript, command *exec.Cmd, url, log string) {
 func up(ts *testscript.TestScript, neg bool, arguments []string) {
 	p := of(ts)
 	if neg || p.pier != nil {
-		ts.Fatalf("usage: up [flags], once until down or kill")
+		ts.Fatalf("usage: up [flags], once until down or crash")
 	}
 	p.pierLog = ts.MkAbs("up.log")
 	program, err := exec.LookPath(filepath.Join(strings.Split(ts.Getenv("PATH"), ":")[0], "pier"))
@@ -192,8 +192,8 @@ func up(ts *testscript.TestScript, neg bool, arguments []string) {
 // down ends pier as Ctrl-C does, and fails when that is no clean end.
 func down(ts *testscript.TestScript, neg bool, _ []string) { end(ts, syscall.SIGTERM, true) }
 
-// kill ends pier as a power cut does.
-func kill(ts *testscript.TestScript, neg bool, _ []string) { end(ts, syscall.SIGKILL, false) }
+// crash ends pier as a power cut does.
+func crash(ts *testscript.TestScript, neg bool, _ []string) { end(ts, syscall.SIGKILL, false) }
 
 func end(ts *testscript.TestScript, signal os.Signal, clean bool) {
 	p := of(ts)
