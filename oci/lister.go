@@ -17,8 +17,8 @@ type Page struct {
 
 // A List is a page of names in the order of their bytes.
 type List struct {
-	Names []string
-	More  bool // there are more after the last of Names
+	Names []string // not to be changed
+	More  bool     // there are more after the last of Names
 }
 
 // A Lister lists what is in one registry. Errors: as Reader's.

@@ -22,7 +22,7 @@ type Descriptor struct {
 type Manifest struct {
 	MediaType string
 	Digest    digest.Digest
-	Content   []byte
+	Content   []byte // not to be changed
 }
 
 // A Blob is an open blob, or a part of one. Close it.

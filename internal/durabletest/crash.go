@@ -2,6 +2,7 @@ package durabletest
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -72,10 +73,7 @@ func apply(root *node, inodes map[int]*node, o op) error {
 		if err != nil {
 			return err
 		}
-		d.kept = map[string]*node{}
-		for name, child := range d.names {
-			d.kept[name] = child
-		}
+		d.kept = maps.Clone(d.names)
 	case opRename, opLink:
 		f, err := find(root, o.from)
 		if err != nil {

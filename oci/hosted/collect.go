@@ -14,8 +14,8 @@ import (
 // CollectOptions say what a garbage collection takes.
 type CollectOptions struct {
 	DryRun    bool          // report only
-	MinAge    time.Duration // what was pushed, or asked for, more recently stays; zero: one hour
-	UploadAge time.Duration // uploads to which nothing came for so long go; zero: one day
+	MinAge    time.Duration // what was pushed, or asked for, more recently stays; zero: one hour, negative: no matter how recently
+	UploadAge time.Duration // uploads to which nothing came for so long go; zero: one day, negative: all
 	Untagged  bool          // take manifests too that no tag leads to, by itself, an index, or as what a kept one's referrer is
 }
 
@@ -47,17 +47,21 @@ type Removed struct {
 func (r *Registry) Collect(ctx context.Context, options CollectOptions) (Report, error) {
 	r.collection.Lock()
 	defer r.collection.Unlock()
-	if options.MinAge <= 0 {
-		options.MinAge = time.Hour
-	}
-	if options.UploadAge <= 0 {
-		options.UploadAge = 24 * time.Hour
-	}
+	options.MinAge = ageOr(options.MinAge, time.Hour)
+	options.UploadAge = ageOr(options.UploadAge, 24*time.Hour)
 	c := &collector{registry: r, options: options, needed: map[digest.Digest]bool{}, report: Report{DryRun: options.DryRun}}
 	start := r.now()
 	err := c.run(ctx)
 	c.report.Took = r.now().Sub(start)
 	return c.report, err
+}
+
+// ageOr is an age with its default for zero.
+func ageOr(age, zero time.Duration) time.Duration {
+	if age == 0 {
+		return zero
+	}
+	return max(age, 0)
 }
 
 type collector struct {

@@ -66,6 +66,9 @@ var _ oci.Registry = (*Registry)(nil)
 
 // Open opens the registry in c.Dir. Errors: durable.ErrLocked while another process has it; a format of a later version.
 func Open(c Config) (*Registry, error) {
+	if c.Dir == "" || c.Blobs == nil {
+		return nil, errors.New("the hosted registry needs a directory and a blob store")
+	}
 	r := &Registry{
 		dir: filepath.Clean(c.Dir), blobs: c.Blobs, maxManifest: c.MaxManifest, log: c.Log, layer: c.Layer, now: c.Now,
 		manifests: newContentCache(), inUse: inUse{changes: map[digest.Digest]int{}},

@@ -33,10 +33,11 @@ func pageOf(sorted []string, page oci.Page) oci.List {
 		}
 		sorted = sorted[i:]
 	}
+	// Clipped, so that nobody's append writes into what others read.
 	if page.N < 0 || page.N >= len(sorted) {
-		return oci.List{Names: sorted}
+		return oci.List{Names: slices.Clip(sorted)}
 	}
-	return oci.List{Names: sorted[:page.N], More: page.N > 0}
+	return oci.List{Names: slices.Clip(sorted[:page.N:page.N]), More: page.N > 0}
 }
 
 // Referrers lists the manifests whose subject is d.

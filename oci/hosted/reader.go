@@ -2,12 +2,14 @@ package hosted
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 
 	"github.com/opencontainers/go-digest"
 
+	"pierhead.dev/pierhead/blob"
 	"pierhead.dev/pierhead/oci"
 )
 
@@ -79,6 +81,12 @@ func (r *Registry) Blob(ctx context.Context, repository string, d digest.Digest,
 		return nil, oci.ErrRangeInvalid
 	}
 	content, err := r.blobs.Open(ctx, d)
+	if errors.Is(err, blob.ErrNotFound) {
+		// A collection took both since, or else the store has lost something.
+		if _, unknown := r.StatBlob(ctx, repository, d); unknown != nil {
+			return nil, unknown
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("blob %s of %s: %w", d, repository, err)
 	}

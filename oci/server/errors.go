@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -27,11 +26,12 @@ var errUnknown = &oci.Error{Code: "UNKNOWN", Status: http.StatusInternalServerEr
 
 // fail answers with an error.
 func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
-	if r.Context().Err() != nil && errors.Is(err, context.Canceled) {
-		return // the client is gone
-	}
 	known := errUnknown
-	if !errors.As(err, &known) {
+	if r.Context().Err() != nil {
+		// The client is gone, or this process is about to be. An answer is written all the same, as none would be 200.
+		known = oci.ErrUnavailable
+		s.config.Log.Debug("registry request broken off", "method", r.Method, "path", r.URL.Path, "error", err)
+	} else if !errors.As(err, &known) {
 		if known = brokenBody(err); known == errUnknown {
 			s.config.Log.Error("registry request", "method", r.Method, "path", r.URL.Path, "error", err)
 		}

@@ -132,20 +132,19 @@ func split(path string) (where place, name, last string) {
 	if !ok || last == "" {
 		return placeNone, "", ""
 	}
-	if name, ok := strings.CutSuffix(rest, "/manifests"); ok {
-		return placeManifest, name, last
-	}
-	if name, ok := strings.CutSuffix(rest, "/blobs/uploads"); ok {
-		return placeUpload, name, last
-	}
-	if name, ok := strings.CutSuffix(rest, "/blobs"); ok {
-		return placeBlob, name, last
-	}
-	if name, ok := strings.CutSuffix(rest, "/referrers"); ok {
-		return placeReferrers, name, last
+	for _, word := range placeWords {
+		if name, ok := strings.CutSuffix(rest, word.suffix); ok {
+			return word.place, name, last
+		}
 	}
 	return placeNone, "", ""
 }
+
+// placeWords stand before the last part of a path; a longer one stands before one that it ends in.
+var placeWords = []struct {
+	suffix string
+	place  place
+}{{"/manifests", placeManifest}, {"/blobs/uploads", placeUpload}, {"/blobs", placeBlob}, {"/referrers", placeReferrers}}
 
 func cutLast(path string) (before, after string, found bool) {
 	i := strings.LastIndexByte(path, '/')
