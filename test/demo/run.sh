@@ -19,13 +19,19 @@ echo "   pier is built ($(seconds_since "$built"))"
 started=$(date +%s%N)
 
 work=$(mktemp -d /tmp/pierhead-demo.XXXXXX)
-registry_pid= pier_pid=
+registry_pid= pier_pid= image= own_store=
 finish() {
   status=$?
   trap - EXIT
-  if [ -n "$pier_pid" ]; then kill "$pier_pid" 2>/dev/null && wait "$pier_pid" 2>/dev/null; fi
-  if [ -n "$registry_pid" ]; then kill "$registry_pid" 2>/dev/null && wait "$registry_pid" 2>/dev/null; fi
-  test/setup/remove-store.sh "$work/data/agent/engine"
+  set +e
+  for pid in $pier_pid $registry_pid; do
+    kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null
+  done
+  if [ -n "$own_store" ]; then
+    "$root/test/setup/remove-store.sh" "$work/data/agent/engine"
+  elif [ -n "$image" ]; then
+    docker image rm "$image" >/dev/null 2>&1
+  fi
   if [ "$status" -ne 0 ]; then
     echo "== The demo failed; what pier up said:"
     tail -n 20 "$work/pier.log" 2>/dev/null || true
@@ -40,6 +46,11 @@ trap 'exit 130' INT TERM
 read -r registry_port server_port mirror_port < <(bin/demo/prepare ports 3)
 export PATH="$root/bin:$PATH" XDG_CONFIG_HOME="$work/config" PIER_DATA="$work/data"
 export PIER_SECRETS_DIR="$work/secrets" PIER_LISTEN="127.0.0.1:$server_port" PIER_MIRROR="127.0.0.1:$mirror_port"
+# With Podman the images go to a store of the demo's own, which is removed at the end; with Docker the one image is.
+if command -v podman >/dev/null; then
+  own_store=1
+  export PIER_ENGINE=podman PIER_OWN_STORE=1
+fi
 show() { printf '\n$ %s\n' "$*"; }
 
 echo
