@@ -40,7 +40,7 @@ test-engines: setup build
 
 ## test-long: the full counts of what test has a small version of
 test-long: setup build
-	$(GO) test -count=1 -timeout 60m ./oci/hosted -run 'Kill|Many' -kills 100 -blobs 1000000
+	$(GO) test -count=1 -timeout 60m ./oci/hosted -run 'Kill|Many' -kills 100 -many 1000000
 	$(GO) test -count=1 -timeout 60m ./resolve -run TestMillion -million
 
 ## conformance: the public OCI conformance suite against the hosted registry

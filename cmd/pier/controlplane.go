@@ -12,6 +12,8 @@ import (
 
 	"pierhead.dev/pierhead"
 	"pierhead.dev/pierhead/blob/disk"
+	"pierhead.dev/pierhead/internal/durable"
+	"pierhead.dev/pierhead/internal/tokens"
 	"pierhead.dev/pierhead/oci/hosted"
 	ociserver "pierhead.dev/pierhead/oci/server"
 	"pierhead.dev/pierhead/server"
@@ -49,6 +51,9 @@ func openControlPlane(ctx context.Context, config upConfig, data *dataDirectory,
 	}
 	key, err := server.OpenTokenKey(data.in("server", "token-key.pem"))
 	if err != nil {
+		return nil, err
+	}
+	if err := writePublicKey(data.in("server", "token-key.pub"), key); err != nil {
 		return nil, err
 	}
 	if plane.registry, err = openHosted(data.in("registry"), plane.URL, key.ID(), key.Public(), log); err != nil {
@@ -93,6 +98,15 @@ func (c *controlPlane) listen(ctx context.Context, config upConfig, data *dataDi
 		c.listeners, c.Local = append(c.listeners, own), own.URL
 	}
 	return nil
+}
+
+// writePublicKey lays out what a hosted registry of its own needs to check tokens.
+func writePublicKey(path string, key *tokens.Key) error {
+	text, err := key.PublicPEM()
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(durable.OS{}, path, text)
 }
 
 // Serve answers until ctx ends.

@@ -11,6 +11,7 @@ import (
 
 	"pierhead.dev/pierhead"
 	"pierhead.dev/pierhead/api"
+	"pierhead.dev/pierhead/image"
 	"pierhead.dev/pierhead/internal/ids"
 )
 
@@ -179,11 +180,25 @@ func (p *program) saveRegistry(c *cobra.Command, f *registryFlags, begin func(co
 	if err != nil {
 		return err
 	}
+	p.warnOfPatterns(r.Match)
 	saved, err := save(client, ctx, organization, r)
 	if err != nil {
 		return err
 	}
 	return p.showRegistry(saved)
+}
+
+// warnOfPatterns tells of patterns that are right but probably not what was meant.
+func (p *program) warnOfPatterns(match []string) {
+	for _, text := range match {
+		pattern, err := image.ParsePattern(text)
+		if err != nil {
+			continue // the server refuses it, with the reason
+		}
+		for _, warning := range pattern.Warnings() {
+			p.note("Warning: %s", warning)
+		}
+	}
 }
 
 func (p *program) registryListCommand(f *registryFlags) *cobra.Command {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -91,10 +90,6 @@ func (p *program) readPassword() (string, error) {
 // first use: another key may be right, or somebody's who wants to read along.
 func (p *program) dataKey(ctx context.Context, client *api.Client, organization, trusted string) (sealed.Public, error) {
 	key, err := client.DataKey(ctx, organization)
-	if errors.Is(err, pierhead.ErrNotFound) {
-		return sealed.Public{}, pierhead.NewProblem(pierhead.ErrConflict, "no node has made a data key for "+organization+" yet, so nothing can be sealed",
-			"start a node (pier up has one), or name a secret instead: --secret file:NAME")
-	}
 	if err != nil {
 		return sealed.Public{}, err
 	}
