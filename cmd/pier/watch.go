@@ -26,7 +26,7 @@ func (p *program) watch(ctx context.Context, client *api.Client, e api.Execution
 	if file, ok := terminal(p.err); ok {
 		bars := mpb.NewWithContext(pulling, mpb.WithOutput(file), mpb.WithAutoRefresh())
 		if _, ok := terminal(p.out); ok {
-			out = bars // lines go above the bar
+			out = aboveBar{bars: bars, out: p.out}
 		}
 		drawn = make(chan struct{})
 		go func() {
@@ -35,7 +35,7 @@ func (p *program) watch(ctx context.Context, client *api.Client, e api.Execution
 			bars.Wait()
 		}()
 	}
-	final, err := client.FollowLog(ctx, e.ID, 0, whole{out})
+	final, err := client.FollowLog(ctx, e.ID, 0, out)
 	stop()
 	<-drawn
 	if err != nil {
@@ -90,5 +90,16 @@ func drawPull(ctx context.Context, client *api.Client, id string, bars *mpb.Prog
 	}
 }
 
-// whole hides everything of a writer but Write.
-type whole struct{ io.Writer }
+// aboveBar writes lines above the bar while there is one, and plainly when it is gone.
+type aboveBar struct {
+	bars *mpb.Progress
+	out  io.Writer
+}
+
+func (w aboveBar) Write(p []byte) (int, error) {
+	n, err := w.bars.Write(p)
+	if errors.Is(err, mpb.ErrDone) {
+		return w.out.Write(p)
+	}
+	return n, err
+}
