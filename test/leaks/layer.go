@@ -6,16 +6,22 @@ import (
 	"compress/zlib"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 )
 
 // How far unpacking goes.
 const (
 	mostLayers = 6   // in one another
-	mostOpen   = 256 // of one stream at the same time
+	mostOpen   = 256 // of one Scan at the same time; each has a window
 )
 
-var errTooMuch = errors.New("too much to unpack; the rest was not searched")
+// Why something packed was not searched, or not to its end.
+var (
+	errTooMuch = errors.New("too much to unpack")
+	errTooDeep = fmt.Errorf("packed more than %d times over", mostLayers)
+	errTooMany = fmt.Errorf("more than %d packed things at the same time", mostOpen)
+)
 
 // A layer is a way to pack bytes that is known by how it begins.
 type layer struct {

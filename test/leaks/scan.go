@@ -9,8 +9,11 @@ import (
 	"sync"
 )
 
-// mostFindings is how many findings one Scan tells; more of them say nothing more.
-const mostFindings = 100
+// How many findings and errors one Scan tells; more of them say nothing more.
+const (
+	mostFindings = 100
+	mostErrors   = 10
+)
 
 // A Finding is one match. It holds neither the secret nor what stands around it.
 type Finding struct {
@@ -47,6 +50,7 @@ type result struct {
 	mu       sync.Mutex
 	findings []Finding
 	errs     []error
+	open     int   // layers, now
 	unpacked int64 // bytes
 	limit    int64 // of unpacked
 }
@@ -62,7 +66,7 @@ func (r *result) found(f Finding) {
 func (r *result) fail(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.errs) < mostFindings {
+	if len(r.errs) < mostErrors {
 		r.errs = append(r.errs, err)
 	}
 }
@@ -73,6 +77,26 @@ func (r *result) take(bytes int) bool {
 	defer r.mu.Unlock()
 	r.unpacked += int64(bytes)
 	return r.unpacked <= r.limit
+}
+
+// enter counts the layers that are open, and tells why there may not be one more.
+func (r *result) enter() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.unpacked > r.limit:
+		return errTooMuch
+	case r.open == mostOpen:
+		return errTooMany
+	}
+	r.open++
+	return nil
+}
+
+func (r *result) leave() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.open--
 }
 
 func (r *result) sorted() ([]Finding, error) {
@@ -168,16 +192,17 @@ var errLayer = errors.New("the layer has ended")
 func (s *scan) begin(l *layer, b []byte, at int64) {
 	place := fmt.Sprintf("%s > %s at %d", s.place, l.name, at)
 	if s.depth == mostLayers {
-		s.fail(fmt.Errorf("%s: packed more than %d times over, not searched", place, mostLayers))
+		s.fail(fmt.Errorf("%s: %w", place, errTooDeep))
 		return
 	}
-	if len(s.layers) == mostOpen {
-		s.fail(fmt.Errorf("%s: more than %d packed things in one another's way, not searched", place, mostOpen))
+	if err := s.enter(); err != nil {
+		s.fail(fmt.Errorf("%s: %w", place, err))
 		return
 	}
 	r, w := io.Pipe()
 	s.under.Go(func() {
 		defer r.CloseWithError(errLayer)
+		defer s.leave()
 		unpacked, err := l.open(r)
 		if err != nil {
 			return // it was an accident
