@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"pierhead.dev/pierhead"
+	"pierhead.dev/pierhead/internal/suggest"
 )
 
 // Decode reads one JSON object into a wire type, strictly: an unknown key, a doubled key, a value of the wrong kind
@@ -123,7 +124,7 @@ func unknownKey(m member, to reflect.Value, fields map[string][]int, path string
 		known = append(known, key)
 	}
 	hint := "the keys here are " + list(known)
-	if near := Nearest(m.key, known); near != "" {
+	if near := suggest.Nearest(m.key, known); near != "" {
 		hint = fmt.Sprintf("did you mean %q?", near)
 	}
 	return badLine(m.line, fmt.Sprintf("unknown key %q%s", m.key, in(path)), hint)

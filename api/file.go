@@ -8,6 +8,7 @@ import (
 	"reflect"
 
 	"pierhead.dev/pierhead"
+	"pierhead.dev/pierhead/internal/suggest"
 )
 
 // MaxFile is how many bytes a file of objects may have.
@@ -97,7 +98,7 @@ func objectOf(v *value) (Object, error) {
 	default:
 		kinds := []string{kindRegistry, kindOrganization, kindProject}
 		hint := "the kinds are " + list(kinds)
-		if near := Nearest(written.text, kinds); near != "" {
+		if near := suggest.Nearest(written.text, kinds); near != "" {
 			hint = fmt.Sprintf("did you mean %q?", near)
 		}
 		return object, badLine(written.line, fmt.Sprintf("unknown kind %q", written.text), hint)

@@ -9,6 +9,7 @@ import (
 
 	"pierhead.dev/pierhead"
 	"pierhead.dev/pierhead/image"
+	"pierhead.dev/pierhead/internal/suggest"
 )
 
 // A Registry is an organization's entry for images, with the same fields in the API and in files.
@@ -146,7 +147,7 @@ func unknownType(written string) error {
 			"use type generic with a user name and an access token")
 	}
 	hint := "the types are " + list(slices.Clone(supportedTypes))
-	if near := Nearest(written, supportedTypes); near != "" {
+	if near := suggest.Nearest(written, supportedTypes); near != "" {
 		hint = fmt.Sprintf("did you mean %q?", near)
 	}
 	return pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("unknown registry type %q", written), hint)

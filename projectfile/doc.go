@@ -26,6 +26,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"pierhead.dev/pierhead/internal/suggest"
 )
 
 // Names are the project file's names; in one directory the first that exists counts.
@@ -133,7 +135,7 @@ func (f File) Step(name string) (Step, error) {
 		have = append(have, s.Name)
 	}
 	e := &Error{Kind: ErrNoStep, Text: fmt.Sprintf("there is no step %q", name)}
-	switch near := closest(name, have); {
+	switch near := suggest.Nearest(name, have); {
 	case len(have) == 0:
 		e.Hint = "the project file has no steps"
 	case name == "":
@@ -211,39 +213,4 @@ func clip(s string) string {
 		return s
 	}
 	return string(runes[:most]) + "…"
-}
-
-// closest returns the candidate that word is probably a slip of, or "".
-func closest(word string, candidates []string) string {
-	best, least := "", min(len(word)/3+1, 3)+1
-	for _, c := range candidates {
-		if d := distance(strings.ToLower(word), strings.ToLower(c)); d < least {
-			best, least = c, d
-		}
-	}
-	return best
-}
-
-// distance is Levenshtein's, over bytes; texts too long to be slips of each other are far apart.
-func distance(a, b string) int {
-	if len(a) > 64 || len(b) > 64 {
-		return 64
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			substituted := diagonal
-			if a[i] != b[j] {
-				substituted++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(substituted, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

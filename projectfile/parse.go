@@ -5,6 +5,8 @@ import (
 	"math/big"
 	"slices"
 	"strings"
+
+	"pierhead.dev/pierhead/internal/suggest"
 )
 
 // Parse reads a project file. The notes name what Valohai knows and what has no use here; they are no errors. An
@@ -94,7 +96,7 @@ func unknownKey(f field, what string, known keys, unused map[string]string) erro
 	}
 	slices.Sort(have)
 	hint := "it can have " + strings.Join(have, ", ")
-	if near := closest(f.key, have); near != "" {
+	if near := suggest.Nearest(f.key, have); near != "" {
 		hint = fmt.Sprintf("did you mean %q?", near)
 	}
 	return fileError(f.line, hint, "%s has the unknown key %q", what, clip(f.key))

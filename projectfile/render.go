@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"pierhead.dev/pierhead/internal/suggest"
 )
 
 // Rendered is a step with its parameters and variables filled in.
@@ -50,7 +52,7 @@ func (s Step) values(params map[string][]string) (map[string][]scalar, error) {
 	for _, name := range slices.Sorted(maps.Keys(params)) {
 		if !slices.Contains(have, name) {
 			e := &Error{Kind: ErrValue, Text: fmt.Sprintf("step %q has no parameter %q", clip(s.Name), clip(name)), Hint: "it has none"}
-			if near := closest(name, have); near != "" {
+			if near := suggest.Nearest(name, have); near != "" {
 				e.Hint = fmt.Sprintf("did you mean %q?", near)
 			} else if len(have) > 0 {
 				e.Hint = "it has " + quoteList(have)

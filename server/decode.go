@@ -13,6 +13,7 @@ import (
 
 	"pierhead.dev/pierhead"
 	"pierhead.dev/pierhead/api"
+	"pierhead.dev/pierhead/internal/suggest"
 )
 
 // readTimeout is how long a client may take to send a body.
@@ -59,7 +60,7 @@ func unknownParameter(query url.Values, known map[string]bool) error {
 			names = append(names, k)
 		}
 		hint := ""
-		if near := api.Nearest(name, names); near != "" {
+		if near := suggest.Nearest(name, names); near != "" {
 			hint = fmt.Sprintf("did you mean %q?", near)
 		}
 		return pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("unknown parameter %q", cut(name)), hint)

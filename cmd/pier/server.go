@@ -29,14 +29,7 @@ of it. --url is the control plane's, whose tokens it takes.`,
 	c.Flags().StringVar(&keyFile, "token-key", "", "with --only registry: PEM file with the token service's public key")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		config.Slots = 1 // unused: there is no node
-		if err := config.complete(p); err != nil {
-			return err
-		}
-		log, err := p.logger(config.LogLevel)
-		if err != nil {
-			return err
-		}
-		data, err := openData(config.Data)
+		data, log, err := p.begin(&config)
 		if err != nil {
 			return err
 		}

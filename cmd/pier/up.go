@@ -44,12 +44,7 @@ finds them again.`,
 		Example: "  pier up\n  pier up --listen 0.0.0.0:7070 --tls self --url https://pier.example.com:7070"}
 	p.serverFlags(c, &config)
 	p.nodeFlags(c, &config)
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		if err := config.complete(p); err != nil {
-			return err
-		}
-		return p.up(c.Context(), config)
-	}
+	c.RunE = func(c *cobra.Command, _ []string) error { return p.up(c.Context(), config) }
 	return c
 }
 
@@ -143,13 +138,22 @@ func (p *program) logger(level string) (*slog.Logger, error) {
 	return slog.New(slog.NewTextHandler(p.err, &slog.HandlerOptions{Level: l})), nil
 }
 
-// up runs until ctx ends or something that it cannot do without fails.
-func (p *program) up(ctx context.Context, config upConfig) error {
+// begin completes a process's configuration and takes its data directory.
+func (p *program) begin(config *upConfig) (*dataDirectory, *slog.Logger, error) {
+	if err := config.complete(p); err != nil {
+		return nil, nil, err
+	}
 	log, err := p.logger(config.LogLevel)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	data, err := openData(config.Data)
+	return data, log, err
+}
+
+// up runs until ctx ends or something that it cannot do without fails.
+func (p *program) up(ctx context.Context, config upConfig) error {
+	data, log, err := p.begin(&config)
 	if err != nil {
 		return err
 	}
