@@ -14,16 +14,13 @@ import (
 	"time"
 
 	"pierhead.dev/pierhead/engine/docker"
+	"pierhead.dev/pierhead/test/internal/machine"
 )
 
 // podmanDir is a place for a Podman service with a store of its own, which is removed at the end.
 func podmanDir(t *testing.T) string {
 	t.Helper()
-	return scratch(t, func(dir string) {
-		if output, err := exec.Command("../setup/remove-store.sh", dir).CombinedOutput(); err != nil || len(output) > 0 {
-			t.Errorf("removing the store: %v\n%s", err, output)
-		}
-	})
+	return machine.Scratch(t, machine.RemoveStore(t, "../setup/remove-store.sh"))
 }
 
 // startPodman starts a service that is closed at the end of the test at the latest.
@@ -78,7 +75,7 @@ func running(pid int) bool { return syscall.Kill(pid, 0) == nil }
 
 // A service that dies is started again at the same address, and one that is closed is gone.
 func TestPodmanServiceStartsAgain(t *testing.T) {
-	need(t, "podman", "conmon")
+	machine.Need(t, "podman", "conmon")
 	service := startPodman(t, podmanDir(t))
 	e := open(t, service.Address())
 	first := listener(t, service.Address())
@@ -97,7 +94,7 @@ func TestPodmanServiceStartsAgain(t *testing.T) {
 
 // A service that was left over is stopped before a new one starts in the same place.
 func TestPodmanServiceLeftOver(t *testing.T) {
-	need(t, "podman", "conmon")
+	machine.Need(t, "podman", "conmon")
 	dir := podmanDir(t)
 	service := startPodman(t, dir)
 	address := service.Address()
@@ -119,7 +116,7 @@ func TestPodmanServiceLeftOver(t *testing.T) {
 
 // A service ends with a parent that is killed without a word.
 func TestPodmanServiceOfKilledParent(t *testing.T) {
-	need(t, "podman", "conmon")
+	machine.Need(t, "podman", "conmon")
 	dir := podmanDir(t)
 	parent := exec.Command(os.Args[0], "-test.run=^TestParent$", "-test.v")
 	parent.Env = append(os.Environ(), "PIER_TEST_PARENT="+dir)
@@ -165,7 +162,7 @@ func TestBridge(t *testing.T) {
 	if network() == docker.NetworkBridge {
 		return // it is the one inside
 	}
-	need(t, "podman", "conmon", "dockerd", "unshare", "ip", "iptables")
+	machine.Need(t, "podman", "conmon", "dockerd", "unshare", "ip", "iptables")
 	const inside = `ip link set lo up
 for place in /run/netns /run/containers; do mkdir -p $place; mount -t tmpfs none $place; done
 exec "$@"`
