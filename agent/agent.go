@@ -23,6 +23,8 @@ import (
 	"pierhead.dev/pierhead/api"
 	"pierhead.dev/pierhead/broker"
 	"pierhead.dev/pierhead/engine"
+	"pierhead.dev/pierhead/internal/durable"
+	"pierhead.dev/pierhead/internal/ids"
 )
 
 // Server is the control plane as a node sees it; *api.Client is one. Errors are of the kinds of package pierhead; what
@@ -52,7 +54,7 @@ type Config struct {
 	Name        string // the node's name
 	Directory   string // the agent's own, 0700: records, logs, spool
 	Server      Server
-	Engine      engine.Engine
+	Engine      engine.Engine // nil: the node runs nothing; it answers questions and publishes its key
 	Broker      *broker.Broker
 	Snapshot    *Snapshot
 	DataKey     pierhead.DataKey
@@ -73,8 +75,11 @@ type Agent struct {
 	endpoint *endpoint
 	mounts   mountRule
 
-	mu   sync.Mutex
-	runs map[string]*run // by execution id
+	slots chan struct{} // one for each execution that pulls or runs
+
+	mu    sync.Mutex
+	runs  map[string]*run      // by execution id
+	ended map[string]time.Time // executions that ended here, by id, while they may still be in an answer on its way
 }
 
 // workWait is how long one question for work stays open.
@@ -93,7 +98,9 @@ func New(config Config, events *Spool) (*Agent, error) {
 		return nil, fmt.Errorf("the agent's directory: %w", err)
 	}
 	a := &Agent{
-		Config: config, records: records{executions}, events: events, runs: make(map[string]*run),
+		Config: config, events: events,
+		records: records{directory: executions, layer: durable.OS{}, log: config.Log},
+		slots:   make(chan struct{}, config.Slots), runs: make(map[string]*run), ended: make(map[string]time.Time),
 		images: openImages(filepath.Join(config.Directory, "images.json"), config.Log, config.Now),
 		mounts: mountRule{allowed: config.AllowMounts, forbidden: append([]string{config.Directory}, config.NeverMounts...)},
 	}
@@ -115,11 +122,15 @@ func (a *Agent) Run(ctx context.Context) error {
 	group.Go(func() error { return a.Snapshot.follow(ctx, a.Server.Snapshot) })
 	group.Go(func() error { return a.events.deliver(ctx, a.Server.DeliverEvents) })
 	group.Go(func() error { return a.publishKey(ctx) })
+	if a.Engine == nil && len(kept) > 0 {
+		a.Log.Warn("without an engine, executions of an earlier start are left as they are", "count", len(kept))
+		kept = nil
+	}
 	for _, rec := range kept {
 		a.begin(ctx, group, rec)
 	}
 	group.Go(func() error {
-		if err := a.disown(ctx); err != nil {
+		if err := a.disown(ctx, group); err != nil {
 			return err
 		}
 		return a.fetchWork(ctx, group)
@@ -132,7 +143,10 @@ func (a *Agent) Run(ctx context.Context) error {
 
 // disown ends executions that the control plane believes to be here and that this node knows nothing of: its directory
 // was lost, or is another one. Those that it never acknowledged come as work again.
-func (a *Agent) disown(ctx context.Context) error {
+func (a *Agent) disown(ctx context.Context, group *errgroup.Group) error {
+	if a.Engine == nil {
+		return nil
+	}
 	var unfinished []pierhead.Execution
 	err := a.persist(ctx, "asking for unfinished executions", func() (err error) {
 		unfinished, err = a.Server.NodeExecutions(ctx)
@@ -142,31 +156,40 @@ func (a *Agent) disown(ctx context.Context) error {
 		return err
 	}
 	for _, execution := range unfinished {
-		if a.running(execution.ID) != nil || execution.Progress.State == pierhead.ExecutionQueued {
-			continue
-		}
-		lost := execution.Progress
-		lost.State, lost.FinishedAt = pierhead.ExecutionFailed, a.now()
-		lost.Reason, lost.Hint = "the node lost its record of this execution", "run the step again"
-		err := a.persist(ctx, "reporting a lost execution", func() error {
-			_, err := a.Server.Report(ctx, execution.ID, lost)
-			return err
-		})
-		if err != nil && !permanent(err) {
-			return err
+		if a.running(execution.ID) == nil && execution.Progress.State != pierhead.ExecutionQueued {
+			group.Go(func() error { a.lost(ctx, execution); return nil })
 		}
 	}
 	return nil
 }
 
+// lost ends one such execution, with the container that may still run.
+func (a *Agent) lost(ctx context.Context, execution pierhead.Execution) {
+	a.removeContainer(ctx, containerName(execution.ID))
+	progress := execution.Progress
+	progress.State, progress.FinishedAt = pierhead.ExecutionFailed, a.now()
+	progress.Reason, progress.Hint = "the node lost its record of this execution", "run the step again"
+	err := a.persist(ctx, "reporting a lost execution", func() error {
+		_, err := a.Server.Report(ctx, execution.ID, progress)
+		return err
+	})
+	if err != nil && ctx.Err() == nil {
+		a.Log.Warn("the control plane does not take an outcome", "execution", execution.ID, "error", err)
+	}
+}
+
+// tooSoon is how soon an empty answer to a long poll means that the control plane is about to go away.
+const tooSoon = time.Second
+
 func (a *Agent) fetchWork(ctx context.Context, group *errgroup.Group) error {
 	wait := newBackoff()
 	for {
+		asked := time.Now()
 		executions, questions, err := a.Server.TakeWork(ctx, a.free(), workWait)
-		if err != nil {
-			if ctx.Err() == nil {
-				a.Log.Warn("no work could be fetched", "error", err)
-			}
+		if err != nil && ctx.Err() == nil {
+			a.Log.Warn("no work could be fetched", "error", err)
+		}
+		if err != nil || len(executions)+len(questions) == 0 && time.Since(asked) < tooSoon {
 			if err := wait.pause(ctx); err != nil {
 				return err
 			}
@@ -182,22 +205,62 @@ func (a *Agent) fetchWork(ctx context.Context, group *errgroup.Group) error {
 	}
 }
 
-// take begins a new execution, or stops a running one.
+// take begins a new execution, or stops a running one. What it passes over comes again. An id that is not one is the
+// doing of a control plane that is not ours: it would be a file's name.
 func (a *Agent) take(ctx context.Context, group *errgroup.Group, execution pierhead.Execution) {
+	if !ids.Valid("exe", execution.ID) {
+		a.Log.Error("an execution has no valid id", "execution", execution.ID)
+		return
+	}
 	running := a.running(execution.ID)
 	switch {
 	case running != nil && execution.StopRequested:
 		running.Stop("somebody asked for it")
-	case running == nil && !execution.Progress.State.Final():
+	case running != nil || execution.Progress.State != pierhead.ExecutionQueued || a.endedHere(execution.ID):
+	case a.Engine == nil && !execution.StopRequested:
+	default:
 		rec := &record{Execution: execution, Phase: phaseTaken, Progress: execution.Progress}
 		if execution.StopRequested {
 			rec.Phase, rec.Progress.State, rec.Progress.FinishedAt = phaseEnded, pierhead.ExecutionStopped, a.now()
+			rec.Progress.Reason, rec.Footer = "somebody asked for it", "Stopped: somebody asked for it"
 		}
 		if err := a.records.save(rec); err != nil {
 			a.Log.Error("an execution cannot be begun", "execution", execution.ID, "error", err)
-			return // it comes again
+			return
 		}
 		a.begin(ctx, group, rec)
+	}
+}
+
+// endedHere tells whether an execution ended on this node a moment ago: work that was on its way meanwhile may name it.
+func (a *Agent) endedHere(id string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for other, at := range a.ended {
+		if a.now().Sub(at) > 4*workWait {
+			delete(a.ended, other)
+		}
+	}
+	_, ended := a.ended[id]
+	return ended
+}
+
+// slot waits for a free slot and returns how to give it back. A container that is there already does not wait.
+func (a *Agent) slot(ctx context.Context, p phase) (release func(), err error) {
+	release = func() { <-a.slots }
+	if p == phaseMaking || p == phaseRunning {
+		select {
+		case a.slots <- struct{}{}:
+			return release, nil
+		default:
+			return func() {}, nil
+		}
+	}
+	select {
+	case a.slots <- struct{}{}:
+		return release, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 }
 
@@ -211,6 +274,7 @@ func (a *Agent) begin(ctx context.Context, group *errgroup.Group, rec *record) {
 		err := a.execute(ctx, r)
 		a.mu.Lock()
 		delete(a.runs, rec.Execution.ID)
+		a.ended[rec.Execution.ID] = a.now()
 		a.mu.Unlock()
 		if err != nil && ctx.Err() == nil {
 			a.Log.Error("an execution could not be brought to its end", "execution", rec.Execution.ID, "error", err)
@@ -225,7 +289,11 @@ func (a *Agent) running(id string) *run {
 	return a.runs[id]
 }
 
+// free is how many more executions this node takes.
 func (a *Agent) free() int {
+	if a.Engine == nil {
+		return 0
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return max(a.Slots-len(a.runs), 0)
@@ -234,7 +302,7 @@ func (a *Agent) free() int {
 // persist calls until it works, the answer is final, or ctx ends.
 func (a *Agent) persist(ctx context.Context, what string, call func() error) error {
 	for wait := newBackoff(); ; {
-		err := call()
+		err := a.confirm(ctx, call())
 		if err == nil || permanent(err) {
 			return err
 		}
@@ -251,6 +319,18 @@ func (a *Agent) persist(ctx context.Context, what string, call func() error) err
 // permanent tells whether asking the control plane again is of no use.
 func permanent(err error) bool {
 	return errors.Is(err, pierhead.ErrNotFound) || errors.Is(err, pierhead.ErrBadInput) || errors.Is(err, pierhead.ErrConflict)
+}
+
+// confirm makes a permanent refusal a passing one unless the control plane answers another question: a proxy in its place
+// says "not found" too, and no execution is given up for that.
+func (a *Agent) confirm(ctx context.Context, err error) error {
+	if !permanent(err) {
+		return err
+	}
+	if _, second := a.Server.NodeExecutions(ctx); second != nil {
+		return fmt.Errorf("%v; and this is perhaps not the control plane: %v", err, second) // not %w: the meaning must not pass
+	}
+	return err
 }
 
 func (a *Agent) publishKey(ctx context.Context) error {

@@ -7,9 +7,11 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -48,8 +50,14 @@ type ticket struct {
 	repository string // as the engine names it: "<host>/<repository>"
 	reader     oci.Reader
 
-	mu  sync.Mutex
-	err error // the last one that the registry gave
+	mu     sync.Mutex
+	failed []failure // what the registry failed to give and did not give later, in order
+}
+
+// A failure is what the registry said to a request for one digest.
+type failure struct {
+	digest string
+	err    error
 }
 
 // listenEndpoint takes a loopback address. Everything else is refused: what is shown here needs no TLS because it does
@@ -150,20 +158,27 @@ func (e *endpoint) open(_ *http.Request, _ ociserver.Request, grant ociserver.Gr
 	return oci.ReadOnly(t.reader), nil
 }
 
-// failure is what the registry said last when something went wrong, or nil.
+// failure is what the registry said last about content that it did not give, or nil. What a retry got is no failure, and
+// neither is a tag: engines ask for tags of signatures that need not be there, for the image they ask by digest.
 func (t *ticket) failure() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.err
+	if len(t.failed) == 0 {
+		return nil
+	}
+	return t.failed[len(t.failed)-1].err
 }
 
-func (t *ticket) saw(err error) {
-	if err == nil || errors.Is(err, context.Canceled) {
+func (t *ticket) saw(reference string, err error) {
+	if errors.Is(err, context.Canceled) || !strings.Contains(reference, ":") {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.err = err
+	t.failed = slices.DeleteFunc(t.failed, func(f failure) bool { return f.digest == reference })
+	if err != nil {
+		t.failed = append(t.failed, failure{reference, err})
+	}
 }
 
 // renamed reads a repository under the name that the engine knows it by.
@@ -175,20 +190,44 @@ type renamed struct {
 
 func (r renamed) Resolve(ctx context.Context, _, reference string) (oci.Descriptor, error) {
 	d, err := r.reader.Resolve(ctx, r.real, reference)
-	r.ticket.saw(err)
+	r.ticket.saw(reference, err)
 	return d, err
 }
 
 func (r renamed) Manifest(ctx context.Context, _, reference string) (oci.Manifest, error) {
 	m, err := r.reader.Manifest(ctx, r.real, reference)
-	r.ticket.saw(err)
+	r.ticket.saw(reference, err)
 	return m, err
 }
 
 func (r renamed) Blob(ctx context.Context, _ string, d digest.Digest, offset, length int64) (*oci.Blob, error) {
 	b, err := r.reader.Blob(ctx, r.real, d, offset, length)
-	r.ticket.saw(err)
+	if err != nil {
+		r.ticket.saw(d.String(), err)
+	} else if b.Body != nil {
+		b.Body = &seenBody{ReadCloser: b.Body, left: b.Length, ticket: r.ticket, digest: d.String()}
+	}
 	return b, err
+}
+
+// A seenBody tells the ticket how a blob's transfer ends.
+type seenBody struct {
+	io.ReadCloser
+	left   int64 // bytes to come; below zero where that is not known
+	ticket *ticket
+	digest string
+}
+
+func (s *seenBody) Read(p []byte) (int, error) {
+	n, err := s.ReadCloser.Read(p)
+	s.left -= int64(n)
+	switch {
+	case s.left == 0 || errors.Is(err, io.EOF): // who knows the length reads no further
+		s.ticket.saw(s.digest, nil)
+	case err != nil:
+		s.ticket.saw(s.digest, err)
+	}
+	return n, err
 }
 
 // endpointRepository is what the engine calls an image's repository at the end-point: "<host>/<repository>", a port

@@ -16,71 +16,116 @@ const reportEvery = 250 * time.Millisecond
 func (a *Agent) execute(ctx context.Context, r *run) error {
 	log, err := openLog(a.records.path(r.rec.Execution.ID, ".log"))
 	if err != nil {
-		return err
+		a.giveUp(r, err)
+		return a.deliver(ctx, r)
 	}
 	defer log.Close()
 	r.log = log
 	shipped := make(chan error, 1)
-	go func() {
-		shipped <- log.ship(ctx, func(ctx context.Context, offset int64, data []byte) (int64, error) {
-			return a.Server.AppendLog(ctx, r.rec.Execution.ID, offset, data)
-		})
-	}()
+	go func() { shipped <- a.shipLog(ctx, r) }()
 	reporting, stopReporting := context.WithCancel(ctx)
 	reported := make(chan struct{})
 	go func() { defer close(reported); a.reportProgress(reporting, r) }()
 	err = r.do(ctx)
 	stopReporting()
 	<-reported
+	shipErr := <-shipped
 	if ctx.Err() != nil {
-		<-shipped
 		return ctx.Err()
 	}
-	if err != nil {
-		a.giveUp(r, err)
+	if shipErr != nil {
+		a.Log.Error("a log was not delivered", "execution", r.rec.Execution.ID, "error", shipErr)
 	}
-	if shipErr := <-shipped; shipErr != nil && !permanent(shipErr) {
-		return shipErr
+	if err != nil {
+		return err
 	}
 	return a.deliver(ctx, r)
 }
 
-// giveUp is for a node that cannot keep its own records any more, mostly for want of disk: the outcome is told, not kept.
-func (a *Agent) giveUp(r *run, err error) {
-	r.mu.Lock()
-	p := &r.rec.Progress
-	p.State, p.FinishedAt = pierhead.ExecutionFailed, a.now()
-	p.Reason, p.Hint = "the node cannot go on with this execution: "+err.Error(), "ask the operator to look at the node's disk"
-	r.mu.Unlock()
-	r.log.End()
+// shipLog sends the log while it grows.
+func (a *Agent) shipLog(ctx context.Context, r *run) error {
+	err := r.log.ship(ctx, func(ctx context.Context, offset int64, data []byte) (int64, error) {
+		size, err := a.Server.AppendLog(ctx, r.rec.Execution.ID, offset, data)
+		return size, a.confirm(ctx, err)
+	})
+	a.stopDeleted(r, err)
+	return err
 }
 
-// deliver reports the outcome and cleans up behind the execution.
+// stopDeleted ends a run that the control plane does not know any more.
+func (a *Agent) stopDeleted(r *run, err error) {
+	if errors.Is(err, pierhead.ErrNotFound) {
+		r.Stop("the control plane does not know it any more")
+	}
+}
+
+// giveUp is for an execution that the node cannot even keep a log of, mostly for want of disk: it is told, not kept.
+func (a *Agent) giveUp(r *run, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p := &r.rec.Progress; !p.State.Final() {
+		p.State, p.FinishedAt = pierhead.ExecutionFailed, a.now()
+		p.Reason, p.Hint = shortened("the node cannot go on with this execution: "+err.Error()), "ask the operator to look at the node's disk"
+	}
+}
+
+// deliver reports the outcome and cleans up behind the execution. Where no container told the outcome, one that may be
+// there is removed first, because an execution that is told as stopped must not run.
 func (a *Agent) deliver(ctx context.Context, r *run) error {
+	outcome, name := r.progress(), containerName(r.rec.Execution.ID)
+	made := r.rec.ImageID != ""
+	if made && outcome.ExitCode == nil {
+		a.removeContainer(ctx, name)
+	}
 	err := a.persist(ctx, "reporting an outcome", func() error {
-		_, err := a.Server.Report(ctx, r.rec.Execution.ID, r.progress())
+		_, err := a.Server.Report(ctx, r.rec.Execution.ID, outcome)
 		return err
 	})
-	if err != nil && !permanent(err) {
-		return err
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	if err != nil {
 		a.Log.Warn("the control plane does not take an outcome", "execution", r.rec.Execution.ID, "error", err)
 	}
-	a.removeContainer(ctx, containerName(r.rec.Execution.ID))
+	if made {
+		a.removeContainer(ctx, name)
+	}
+	if ctx.Err() != nil {
+		return ctx.Err() // the next start removes the container
+	}
 	return a.records.remove(r.rec.Execution.ID)
 }
 
+// removeContainer ends and deletes a container, whether it is there or not.
 func (a *Agent) removeContainer(ctx context.Context, name string) {
-	state, err := a.Engine.Find(ctx, name)
-	if err == nil && state.Running {
-		err = a.Engine.Stop(ctx, state.ID, 0)
-	}
-	if err == nil {
-		err = a.Engine.Remove(ctx, state.ID)
-	}
-	if err != nil && !errors.Is(err, engine.ErrNotFound) {
+	err := a.reach(ctx, "removing a container", func() error {
+		state, err := a.Engine.Find(ctx, name)
+		if err == nil && state.Running {
+			err = a.Engine.Stop(ctx, state.ID, 0)
+		}
+		if err == nil {
+			err = a.Engine.Remove(ctx, state.ID)
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, engine.ErrNotFound) && ctx.Err() == nil {
 		a.Log.Warn("a container is left behind", "container", name, "error", err)
+	}
+}
+
+// reach calls the engine until it answers: one that is away comes back, and nothing is decided without it.
+func (a *Agent) reach(ctx context.Context, what string, call func() error) error {
+	for wait := newBackoff(); ; {
+		err := call()
+		if !errors.Is(err, engine.ErrUnreachable) {
+			return err
+		}
+		if ctx.Err() == nil {
+			a.Log.Warn(what+"; trying again", "error", err)
+		}
+		if err := wait.pause(ctx); err != nil {
+			return err
+		}
 	}
 }
 
@@ -95,7 +140,8 @@ func (a *Agent) reportProgress(ctx context.Context, r *run) {
 		if p := r.progress(); !p.State.Final() {
 			if _, err := a.Server.Report(ctx, r.rec.Execution.ID, p); err != nil && ctx.Err() == nil {
 				a.Log.Warn("reporting progress", "execution", r.rec.Execution.ID, "error", err)
-				if permanent(err) {
+				if err = a.confirm(ctx, err); permanent(err) {
+					a.stopDeleted(r, err)
 					return
 				}
 				r.report() // with the next round

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -54,17 +56,25 @@ func (i *images) remember(scope string, reference image.Reference, p pierhead.Pr
 		Progress: pierhead.Progress{Digest: p.Digest, PlatformDigest: p.PlatformDigest, Registry: p.Registry, Anonymous: p.Anonymous},
 		ImageID:  imageID, ProvedAt: i.now(),
 	}
-	for key, known := range i.by {
-		if i.now().Sub(known.ProvedAt) > proofLife || len(i.by) > maxKnownImages {
-			delete(i.by, key)
-		}
-	}
+	i.trim()
 	text, err := json.Marshal(i.by)
 	if err == nil {
 		err = durable.WriteFile(durable.OS{}, i.path, text)
 	}
 	if err != nil {
 		i.log.Warn("the list of pulled images is not kept", "error", err)
+	}
+}
+
+// trim drops proofs that do not count any more, and then the oldest ones that are too many.
+func (i *images) trim() {
+	maps.DeleteFunc(i.by, func(_ string, known knownImage) bool { return i.now().Sub(known.ProvedAt) >= proofLife })
+	if len(i.by) <= maxKnownImages {
+		return
+	}
+	oldest := slices.SortedFunc(maps.Keys(i.by), func(x, y string) int { return i.by[x].ProvedAt.Compare(i.by[y].ProvedAt) })
+	for _, key := range oldest[:len(i.by)-maxKnownImages] {
+		delete(i.by, key)
 	}
 }
 
@@ -85,8 +95,15 @@ func (r *run) local(ctx context.Context, reference image.Reference) (imageID str
 		return "", false, nil
 	}
 	known, proved := r.agent.images.proved(r.scope(), reference)
+	if before := r.rec.Progress.Digest; before != "" && before != known.Progress.Digest {
+		proved = false // an earlier start said another digest, and that one counts
+	}
 	if proved {
-		if _, err := r.agent.Engine.ImageID(ctx, known.ImageID); err == nil {
+		err := r.agent.reach(ctx, "looking for an image", func() error {
+			_, err := r.agent.Engine.ImageID(ctx, known.ImageID)
+			return err
+		})
+		if err == nil {
 			return known.ImageID, true, r.useLocal(known)
 		}
 	}
@@ -99,11 +116,12 @@ func (r *run) local(ctx context.Context, reference image.Reference) (imageID str
 }
 
 func (r *run) useLocal(known knownImage) error {
-	if err := r.log.Note("Image digest: %s", known.Progress.Digest); err != nil {
-		return err
+	var lines []string
+	if r.rec.Progress.Digest == "" {
+		lines = []string{"Image digest: " + known.Progress.Digest}
 	}
 	return r.update(func(p *pierhead.Progress) {
 		p.Digest, p.PlatformDigest, p.Registry, p.Anonymous =
 			known.Progress.Digest, known.Progress.PlatformDigest, known.Progress.Registry, known.Progress.Anonymous
-	})
+	}, lines...)
 }

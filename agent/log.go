@@ -2,15 +2,21 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"sync"
 	"time"
+
+	"pierhead.dev/pierhead"
 )
 
-// maxLog is how much of an execution's log is kept, in bytes.
-const maxLog = 64 << 20
+// maxLog is how much of an execution's log is kept, in bytes. The control plane takes 64 MiB; what is left of that is for
+// what we say at the end.
+const maxLog = 64<<20 - maxFooter
+
+const maxFooter = 64 << 10
 
 // maxChunk is how much of a log goes to the server in one request, in bytes.
 const maxChunk = 512 << 10
@@ -79,8 +85,29 @@ func (l *executionLog) Cut(size int64) error {
 	if size >= l.size {
 		return nil
 	}
+	if err := l.file.Truncate(size); err != nil {
+		return fmt.Errorf("log of an execution: %w", err)
+	}
 	l.size = size
-	return l.file.Truncate(size)
+	return nil
+}
+
+// Restart begins the log anew with what it is known to begin with.
+func (l *executionLog) Restart(head string) error {
+	if err := l.Cut(0); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.append([]byte(head))
+}
+
+// Sync keeps the log on disk, whatever happens to the machine.
+func (l *executionLog) Sync() error {
+	if err := l.file.Sync(); err != nil {
+		return fmt.Errorf("log of an execution: %w", err)
+	}
+	return nil
 }
 
 // Size is the bytes written so far.
@@ -116,9 +143,11 @@ func (l *executionLog) state() (size int64, ended bool, grew <-chan struct{}) {
 }
 
 // ship sends the log until it ended and all of it arrived, or ctx ends. send returns how much the server has; it is
-// asked again after a failure, at first soon and then every few seconds, for as long as it takes.
+// asked again after a failure, at first soon and then every few seconds, for as long as it takes. A server that has less
+// than it said, because it was set back to a backup, gets the log from its beginning.
 func (l *executionLog) ship(ctx context.Context, send func(ctx context.Context, offset int64, data []byte) (int64, error)) error {
 	var at int64
+	again := false
 	wait := newBackoff()
 	buffer := make([]byte, maxChunk)
 	for {
@@ -139,17 +168,19 @@ func (l *executionLog) ship(ctx context.Context, send func(ctx context.Context, 
 			return fmt.Errorf("log of an execution: %w", err)
 		}
 		has, err := send(ctx, at, buffer[:n])
-		if permanent(err) {
+		switch {
+		case errors.Is(err, pierhead.ErrConflict) && at > 0 && !again:
+			at, again = 0, true
+		case permanent(err):
 			return err
-		}
-		if err != nil {
+		case err != nil:
 			if err := wait.pause(ctx); err != nil {
 				return err
 			}
-			continue
+		default:
+			at = has
+			wait.reset()
 		}
-		at = has
-		wait.reset()
 	}
 }
 

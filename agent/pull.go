@@ -13,6 +13,7 @@ import (
 	"pierhead.dev/pierhead/broker"
 	"pierhead.dev/pierhead/engine"
 	"pierhead.dev/pierhead/image"
+	"pierhead.dev/pierhead/internal/durable"
 	"pierhead.dev/pierhead/oci"
 )
 
@@ -32,13 +33,14 @@ func (r *run) prepare(ctx context.Context) (imageID string, err error) {
 	if err != nil {
 		return "", pierhead.NewProblem(pierhead.ErrBadInput, err.Error(), "")
 	}
-	if err := r.update(func(p *pierhead.Progress) { p.State = pierhead.ExecutionPulling }); err != nil {
-		return "", err
+	if r.rec.Head == "" { // not said by an earlier start
+		err := r.update(func(p *pierhead.Progress) { p.State = pierhead.ExecutionPulling }, "Pulling image: "+reference.String())
+		if err != nil {
+			return "", err
+		}
 	}
-	if err := r.log.Cut(0); err != nil { // whatever an earlier try wrote is written again
-		return "", err
-	}
-	if err := r.log.Note("Pulling image: %s", reference); err != nil {
+	repository, err := endpointRepository(reference)
+	if err != nil {
 		return "", err
 	}
 	if id, ok, err := r.local(ctx, reference); ok || err != nil {
@@ -46,15 +48,15 @@ func (r *run) prepare(ctx context.Context) (imageID string, err error) {
 	}
 	access, err := r.agent.Broker.Open(ctx, r.caller(), r.question(reference))
 	if err != nil {
-		return "", err
+		return "", r.pullFailed(ctx, reference, err)
 	}
 	if err := r.fix(ctx, reference, access); err != nil {
-		return "", r.pullFailed(reference, err)
+		return "", r.pullFailed(ctx, reference, err)
 	}
-	return r.fetch(ctx, reference, access)
+	return r.fetch(ctx, reference, repository, access)
 }
 
-// fix resolves the tag, chooses the platform and logs the digest.
+// fix resolves the tag, logs the digest and chooses the platform.
 func (r *run) fix(ctx context.Context, reference image.Reference, access *broker.Access) error {
 	digest := r.rec.Progress.Digest // of an earlier start, if any
 	if digest == "" {
@@ -63,33 +65,33 @@ func (r *run) fix(ctx context.Context, reference image.Reference, access *broker
 			return err
 		}
 		digest = descriptor.Digest.String()
-	}
-	if err := r.log.Note("Image digest: %s", digest); err != nil {
-		return err
+		r.rec.Phase = phaseResolved
+		if err := r.update(func(p *pierhead.Progress) { p.Digest = digest }, "Image digest: "+digest); err != nil {
+			return err
+		}
 	}
 	chosen, err := choosePlatform(ctx, access, reference.Repository(), digest)
 	if err != nil {
 		return err
 	}
-	gaveUp := access.GaveUp()
-	if gaveUp != nil {
-		if err := r.log.Note("Image pulled anonymously: %v", gaveUp); err != nil {
-			return err
-		}
+	if err := r.tellAnonymous(access); err != nil {
+		return err
 	}
 	r.pulled.total.Store(chosen.bytes)
-	r.rec.Phase = phaseResolved
-	return r.update(func(p *pierhead.Progress) {
-		p.Digest, p.PlatformDigest, p.Registry, p.Anonymous = digest, chosen.digest, access.Registry(), gaveUp != nil
-	})
+	return r.update(func(p *pierhead.Progress) { p.PlatformDigest, p.Registry = chosen.digest, access.Registry() })
+}
+
+// tellAnonymous says, once, that the registry's login was given up.
+func (r *run) tellAnonymous(access *broker.Access) error {
+	gaveUp := access.GaveUp()
+	if gaveUp == nil || r.rec.Progress.Anonymous {
+		return nil
+	}
+	return r.update(func(p *pierhead.Progress) { p.Anonymous, p.Registry = true, "" }, fmt.Sprintf("Image pulled anonymously: %v", gaveUp))
 }
 
 // fetch lets the engine pull the digest from our loopback end-point, with a login that is good for this alone.
-func (r *run) fetch(ctx context.Context, reference image.Reference, access *broker.Access) (string, error) {
-	repository, err := endpointRepository(reference)
-	if err != nil {
-		return "", err
-	}
+func (r *run) fetch(ctx context.Context, reference image.Reference, repository string, access *broker.Access) (id string, err error) {
 	ticket := r.agent.endpoint.admit(r.rec.Execution.ID, repository, reference.Repository(), countingReader{Reader: access, run: r})
 	defer r.agent.endpoint.revoke(ticket)
 	source := engine.ImageSource{
@@ -99,29 +101,38 @@ func (r *run) fetch(ctx context.Context, reference image.Reference, access *brok
 	if reference.Tag() != "" {
 		source.Tags = []string{reference.Name() + ":" + reference.Tag()}
 	}
-	id, err := r.agent.Engine.Pull(ctx, source)
+	err = r.agent.reach(ctx, "pulling an image", func() (err error) {
+		id, err = r.agent.Engine.Pull(ctx, source)
+		return err
+	})
 	if cause := ticket.failure(); cause != nil && err != nil {
 		err = cause // what the registry said, rather than what the engine made of it
 	}
 	if err != nil {
-		return "", r.pullFailed(reference, err)
+		return "", r.pullFailed(ctx, reference, err)
+	}
+	if err := r.tellAnonymous(access); err != nil { // the login may have been refused in the middle
+		return "", err
 	}
 	r.agent.images.remember(r.scope(), reference, r.rec.Progress, id)
 	return id, nil
 }
 
-// pullFailed makes any error of a pull one for people, and an event.
-func (r *run) pullFailed(reference image.Reference, err error) error {
-	if errors.Is(err, context.Canceled) {
-		return err
+// pullFailed makes any error of a pull one for people, and an event. A pull that was given up is neither.
+func (r *run) pullFailed(ctx context.Context, reference image.Reference, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	r.agent.events.Record(pierhead.Event{
 		At: r.agent.now(), OrganizationID: r.rec.Execution.OrganizationID, Kind: "pull.failed",
 		ExecutionID: r.rec.Execution.ID, Image: reference.String(), Detail: map[string]string{"error": err.Error()},
 	})
 	var problem *pierhead.Problem
-	if errors.As(err, &problem) {
+	switch {
+	case durable.Full(err) || errors.Is(err, pierhead.ErrPull):
 		return err
+	case errors.As(err, &problem):
+		return &pierhead.Problem{Kind: pierhead.ErrPull, Cause: err, Text: err.Error(), Hint: problem.Hint}
 	}
 	return &pierhead.Problem{Kind: pierhead.ErrPull, Cause: err, Text: fmt.Sprintf("pulling %s: %v", reference, err),
 		Hint: "see which credential was used and why: pier explain " + reference.Written() + " --project " + r.rec.Execution.Project}

@@ -13,21 +13,20 @@ import (
 	"pierhead.dev/pierhead/engine"
 )
 
-// stopGrace is what a container gets between the wish to stop and its end.
-const stopGrace = 10 * time.Second
-
 // A run is one execution on its way through this node. It is made from a record, new or kept, and goes on from the
 // record's phase; what it learns is in the record before it acts on it.
 type run struct {
 	agent *Agent
-	rec   *record
+	rec   *record // changed by the run's own goroutine only; Progress under mu, because it is reported meanwhile
 	log   *executionLog
 
-	mu       sync.Mutex
-	stopping string        // why it is being stopped, or ""
-	stop     chan struct{} // closed when stopping is set
-	pulled   pulled        // bytes, for the progress bar
-	changed  chan struct{} // capacity 1: something to report
+	mu        sync.Mutex
+	stopping  string        // why it is being stopped, or ""
+	overdue   bool          // it is being stopped because its time is up
+	stoppedAt time.Time     // when that was decided
+	stop      chan struct{} // closed when stopping is set
+	pulled    pulled        // bytes, for the progress bar
+	changed   chan struct{} // capacity 1: something to report
 }
 
 // An outcome is how an execution ended.
@@ -43,40 +42,43 @@ func containerName(executionID string) string {
 }
 
 // Stop asks the run to end; reason goes to the log. The first reason counts.
-func (r *run) Stop(reason string) {
+func (r *run) Stop(reason string) { r.end(reason, false) }
+
+func (r *run) end(reason string, overdue bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.stopping == "" {
-		r.stopping = reason
+		r.stopping, r.overdue, r.stoppedAt = reason, overdue, r.agent.now()
 		close(r.stop)
 	}
 }
 
-func (r *run) stopReason() string {
+// stopped is the outcome of a run that was asked to end, when it was.
+func (r *run) stopped() (out outcome, asked bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.stopping
+	if r.overdue {
+		return outcome{state: pierhead.ExecutionFailed, err: pierhead.NewProblem(pierhead.ErrBadInput, r.stopping, "give the step a longer time-limit")}, true
+	}
+	return outcome{state: pierhead.ExecutionStopped}, r.stopping != ""
 }
 
 // do takes the execution to its end, or as far as it gets before ctx ends: then the record stays, a running container
-// runs on, and the next start of the agent goes on from here.
+// runs on, and the next start of the agent goes on from here. The only error is ctx's.
 func (r *run) do(ctx context.Context) error {
 	if r.rec.Phase != phaseEnded {
 		out := r.work(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if err := r.settle(out); err != nil {
-			return err
-		}
+		r.settle(out)
 	}
-	if err := r.log.Cut(r.rec.LogEnd); err != nil { // a footer that a crash cut short is written anew
-		return err
+	err := r.log.Cut(r.rec.LogEnd) // a footer that a crash cut short is written anew
+	if err == nil && r.rec.Footer != "" {
+		err = r.log.Note("%s", r.rec.Footer)
 	}
-	if r.rec.Footer != "" {
-		if err := r.log.Note("%s", r.rec.Footer); err != nil {
-			return err
-		}
+	if err != nil { // the outcome is told all the same
+		r.agent.Log.Error("the end of a log is lost", "execution", r.rec.Execution.ID, "error", err)
 	}
 	r.log.End()
 	return nil
@@ -93,60 +95,77 @@ func (r *run) work(ctx context.Context) outcome {
 		case <-stoppable.Done():
 		}
 	}()
-	if r.rec.Phase != phaseRunning {
-		id, err := r.prepare(stoppable)
-		if err != nil {
+	release, err := r.agent.slot(stoppable, r.rec.Phase)
+	if err != nil {
+		return r.failed(err)
+	}
+	defer release()
+	if r.rec.Phase != phaseRunning || r.log.Size() < int64(len(r.rec.Head)) {
+		if err := r.log.Restart(r.rec.Head); err != nil {
 			return r.failed(err)
 		}
-		if err := r.launch(stoppable, id); err != nil {
+	}
+	if r.rec.Phase != phaseRunning {
+		if err := r.begin(stoppable); err != nil {
 			return r.failed(err)
 		}
 	}
 	return r.attend(ctx)
 }
 
-// failed is the outcome of an error before the container ran.
-func (r *run) failed(err error) outcome {
-	if r.stopReason() != "" {
-		return outcome{state: pierhead.ExecutionStopped}
+// begin has the container running when it returns.
+func (r *run) begin(ctx context.Context) error {
+	if r.rec.Phase != phaseMaking {
+		id, err := r.prepare(ctx)
+		if err != nil {
+			return err
+		}
+		r.rec.Phase, r.rec.ImageID = phaseMaking, id
+		if err := r.agent.records.save(r.rec); err != nil {
+			return err
+		}
 	}
-	return outcome{state: pierhead.ExecutionFailed, err: err}
-}
-
-// launch makes the container and starts it. The record says "running" before the container exists: a crash in between
-// is found by its name.
-func (r *run) launch(ctx context.Context, imageID string) error {
-	spec, err := r.containerSpec(imageID)
+	spec, err := r.containerSpec(r.rec.ImageID)
 	if err != nil {
 		return err
 	}
-	r.rec.Phase, r.rec.ImageID, r.rec.LogHead = phaseRunning, imageID, r.log.Size()
-	if err := r.agent.records.save(r.rec); err != nil {
-		return err
+	return r.agent.reach(ctx, "starting a container", func() error { return r.launch(ctx, spec) })
+}
+
+// failed is the outcome of an error.
+func (r *run) failed(err error) outcome {
+	if out, asked := r.stopped(); asked {
+		return out
 	}
-	if _, err := r.agent.Engine.Find(ctx, spec.Name); errors.Is(err, engine.ErrNotFound) {
-		if _, err := r.agent.Engine.Create(ctx, spec); err != nil {
+	return outcome{state: pierhead.ExecutionFailed, err: diskTrouble(err)}
+}
+
+// launch makes the container and starts it, or goes on where an earlier try broke off: a container that is there under
+// the execution's name is the execution's, and one that ever ran is not started a second time.
+func (r *run) launch(ctx context.Context, spec engine.Spec) error {
+	state, err := r.agent.Engine.Find(ctx, spec.Name)
+	if errors.Is(err, engine.ErrNotFound) {
+		if state.ID, err = r.agent.Engine.Create(ctx, spec); err != nil {
 			return fmt.Errorf("making the container: %w", err)
 		}
-	} else if err != nil {
-		return err
 	}
-	return r.start(ctx)
-}
-
-func (r *run) start(ctx context.Context) error {
-	state, err := r.agent.Engine.Find(ctx, containerName(r.rec.Execution.ID))
 	if err != nil {
 		return err
 	}
-	if !state.Running && !state.Exited {
+	if !state.Running && !state.Exited && state.StartedAt.IsZero() {
 		if err := r.agent.Engine.Start(ctx, state.ID); err != nil {
 			return r.explainStart(err)
 		}
 	}
-	return r.update(func(p *pierhead.Progress) {
-		p.State, p.StartedAt = pierhead.ExecutionRunning, r.agent.now()
-	})
+	started := state.StartedAt
+	if started.IsZero() {
+		started = r.agent.now()
+	}
+	r.rec.Phase = phaseRunning
+	if err := r.update(func(p *pierhead.Progress) { p.State, p.StartedAt = pierhead.ExecutionRunning, started }); err != nil {
+		r.agent.Log.Error("a container runs, and that cannot be kept", "execution", r.rec.Execution.ID, "error", err)
+	}
+	return nil // another start finds it by its name
 }
 
 // explainStart says what people can do about a container that did not start.
@@ -183,104 +202,10 @@ func (r *run) containerSpec(imageID string) (engine.Spec, error) {
 	return spec, nil
 }
 
-// attend follows a container to its end: output, time limit, wishes to stop.
-func (r *run) attend(ctx context.Context) outcome {
-	state, err := r.agent.Engine.Find(ctx, containerName(r.rec.Execution.ID))
-	for wait := newBackoff(); errors.Is(err, engine.ErrUnreachable) && wait.pause(ctx) == nil; {
-		state, err = r.agent.Engine.Find(ctx, containerName(r.rec.Execution.ID))
-	}
-	if errors.Is(err, engine.ErrNotFound) {
-		return outcome{state: pierhead.ExecutionFailed, err: pierhead.NewProblem(pierhead.ErrNotFound,
-			"the container is gone: somebody removed it, or the machine lost it", "run the step again")}
-	}
-	if err != nil {
-		return r.failed(err)
-	}
-	if !state.Running && !state.Exited { // a crash between making and starting it
-		if err := r.start(ctx); err != nil {
-			return r.failed(err)
-		}
-	}
-	over, finished := context.WithCancel(ctx)
-	defer finished()
-	go r.enforce(over, state.ID, r.rec.Progress.StartedAt)
-	state, err = r.follow(ctx, state.ID)
-	if err != nil {
-		return outcome{state: pierhead.ExecutionFailed, err: err}
-	}
-	return r.ended(state)
-}
-
-// enforce stops the container when somebody wishes or when its time is up.
-func (r *run) enforce(ctx context.Context, containerID string, started time.Time) {
-	var timeUp <-chan time.Time
-	if limit := r.rec.Execution.Spec.TimeLimit; limit > 0 {
-		timer := time.NewTimer(started.Add(limit).Sub(r.agent.now()))
-		defer timer.Stop()
-		timeUp = timer.C
-	}
-	select {
-	case <-ctx.Done():
-		return
-	case <-timeUp:
-		r.Stop(fmt.Sprintf("the time limit of %s is over", r.rec.Execution.Spec.TimeLimit))
-	case <-r.stop:
-	}
-	for wait := newBackoff(); ; {
-		err := r.agent.Engine.Stop(ctx, containerID, stopGrace)
-		if err == nil || errors.Is(err, engine.ErrNotFound) || wait.pause(ctx) != nil {
-			return
-		}
-		r.agent.Log.Warn("stopping a container", "execution", r.rec.Execution.ID, "error", err)
-	}
-}
-
-// follow copies the container's output to the log until the container ended. The engine keeps the output from its
-// beginning, so after a break it is read again and what the log already has is skipped.
-func (r *run) follow(ctx context.Context, containerID string) (engine.State, error) {
-	wait := newBackoff()
-	for {
-		rest := &skipWriter{to: r.log, skip: r.log.Size() + r.log.Dropped() - r.rec.LogHead}
-		err := r.agent.Engine.Logs(ctx, containerID, true, rest)
-		var state engine.State
-		if err == nil {
-			state, err = r.agent.Engine.Wait(ctx, containerID)
-		}
-		if err == nil {
-			return state, nil
-		}
-		if errors.Is(err, engine.ErrNotFound) {
-			return state, pierhead.NewProblem(pierhead.ErrNotFound, "the container was removed while it ran", "run the step again")
-		}
-		if ctx.Err() != nil {
-			return state, ctx.Err()
-		}
-		r.agent.Log.Warn("following a container; trying again", "execution", r.rec.Execution.ID, "error", err)
-		if err := wait.pause(ctx); err != nil {
-			return state, err
-		}
-	}
-}
-
-func (r *run) ended(state engine.State) outcome {
-	code := state.ExitCode
-	out := outcome{state: pierhead.ExecutionSucceeded, exitCode: &code}
-	reason := r.stopReason()
-	switch {
-	case strings.HasPrefix(reason, "the time limit"):
-		out.state, out.err = pierhead.ExecutionFailed, pierhead.NewProblem(pierhead.ErrBadInput, reason, "give the step a longer time-limit")
-	case reason != "":
-		out.state = pierhead.ExecutionStopped
-	case state.OOMKilled:
-		out.state, out.err = pierhead.ExecutionFailed, pierhead.NewProblem(pierhead.ErrBadInput, "the container was killed for want of memory", "")
-	case code != 0:
-		out.state = pierhead.ExecutionFailed
-	}
-	return out
-}
-
-// settle writes the outcome into the record: from here on it stays as it is.
-func (r *run) settle(out outcome) error {
+// settle writes the outcome into the record: from here on it stays as it is. On a full disk it is told and not kept; the
+// container is there until it is told, so that another start comes to the same end.
+func (r *run) settle(out outcome) {
+	err := r.log.Sync()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p := &r.rec.Progress
@@ -291,27 +216,47 @@ func (r *run) settle(out outcome) error {
 	}
 	switch {
 	case out.err != nil:
-		p.Reason, p.Hint = out.err.Error(), pierhead.HintOf(out.err)
+		p.Reason, p.Hint = shortened(out.err.Error()), shortened(pierhead.HintOf(out.err))
 		p.PullFailed = errors.Is(out.err, pierhead.ErrPull)
 		footer = append(footer, "Error: "+p.Reason)
 		if p.Hint != "" {
 			footer = append(footer, "Hint: "+p.Hint)
 		}
 	case out.state == pierhead.ExecutionStopped:
-		p.Reason = r.stopping
+		p.Reason = shortened(r.stopping)
 		footer = append(footer, "Stopped: "+p.Reason)
 	}
 	r.rec.Phase, r.rec.LogEnd, r.rec.Footer = phaseEnded, r.log.Size(), strings.Join(footer, "\n")
-	return r.agent.records.save(r.rec)
+	if err = errors.Join(err, r.agent.records.save(r.rec)); err != nil {
+		r.agent.Log.Error("an outcome is told but cannot be kept", "execution", r.rec.Execution.ID, "error", err)
+	}
 }
 
-// update changes what is reported, on disk first.
-func (r *run) update(change func(*pierhead.Progress)) error {
+// shortened bounds what is said at the end, so that it fits behind a full log.
+func shortened(text string) string {
+	const most = 4 << 10 // what the control plane takes
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "")
+	}
+	return text
+}
+
+// update changes what is reported, on disk first; lines are what the log says of it. They are in the record, so that a
+// start that goes on from there gives the log the very same beginning.
+func (r *run) update(change func(*pierhead.Progress), lines ...string) error {
 	r.mu.Lock()
 	change(&r.rec.Progress)
+	for _, line := range lines {
+		r.rec.Head += line + "\n"
+	}
 	err := r.agent.records.save(r.rec)
 	r.mu.Unlock()
 	r.report()
+	for _, line := range lines {
+		if err == nil {
+			err = r.log.Note("%s", line)
+		}
+	}
 	return err
 }
 
@@ -329,5 +274,8 @@ func (r *run) progress() pierhead.Progress {
 	defer r.mu.Unlock()
 	p := r.rec.Progress
 	p.PulledBytes, p.ImageBytes = r.pulled.done.Load(), r.pulled.total.Load()
+	if p.ImageBytes > 0 { // an engine that tries again fetches some bytes twice
+		p.PulledBytes = min(p.PulledBytes, p.ImageBytes)
+	}
 	return p
 }

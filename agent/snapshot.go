@@ -48,7 +48,10 @@ func OpenSnapshot(path string, log *slog.Logger) (*Snapshot, error) {
 		log.Error("the kept snapshot is unreadable; waiting for the control plane", "error", err)
 		return s, nil
 	}
-	return s, s.use(kept)
+	if err := s.use(kept); err != nil {
+		log.Error("the kept snapshot is of no use; waiting for the control plane", "error", err)
+	}
+	return s, nil
 }
 
 // Table returns the compiled registries of an organization; an unknown one, and the empty id of a personal project, has
@@ -99,16 +102,17 @@ func (s *Snapshot) follow(ctx context.Context, ask func(ctx context.Context, aft
 		if current := s.current.Load(); current != nil && !first {
 			after = current.snapshot.Version
 		}
+		asked := time.Now()
 		newer, ok, err := ask(ctx, after, snapshotWait)
 		if err == nil && ok {
 			if err = s.accept(newer); err == nil {
 				first = false
 			}
 		}
-		if err != nil {
-			if ctx.Err() == nil {
-				s.log.Warn("no newer snapshot; going on with the kept one", "error", err)
-			}
+		if err != nil && ctx.Err() == nil {
+			s.log.Warn("no newer snapshot; going on with the kept one", "error", err)
+		}
+		if err != nil || !ok && time.Since(asked) < tooSoon {
 			if err := wait.pause(ctx); err != nil {
 				return err
 			}
