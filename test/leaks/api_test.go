@@ -164,13 +164,13 @@ func TestFindsInEveryAnswer(t *testing.T) {
 func TestTellsWhatDidNotAnswer(t *testing.T) {
 	n := needleOf(t, secrets["plain"])
 	for name, spoil := range map[string]func(s *apiServer) string{
-		"an address that is none":  func(*apiServer) string { return "%zz" },
-		"an address without host":  func(*apiServer) string { return "/api/v1/whoami" },
-		"an address not there":     func(s *apiServer) string { return s.URL + "/api/v1/other?password=" + secrets["plain"] },
-		"no server":                func(s *apiServer) string { s.Close(); return s.URL + "/api/v1/whoami" },
-		"no document":              func(s *apiServer) string { delete(s.answers, "/api/openapi.json"); return s.URL + "/api/v1/whoami" },
-		"an empty document":        func(s *apiServer) string { s.answers["/api/openapi.json"] = "{}"; return s.URL + "/api/v1/whoami" },
-		"a broken answer":          func(s *apiServer) string { s.answers["/api/v1/audit"] = "500"; return s.URL + "/api/v1/whoami" },
+		"an address that is none": func(*apiServer) string { return "%zz" },
+		"an address without host": func(*apiServer) string { return "/api/v1/whoami" },
+		"an address not there":    func(s *apiServer) string { return s.URL + "/api/v1/other?password=" + secrets["plain"] },
+		"no server":               func(s *apiServer) string { s.Close(); return s.URL + "/api/v1/whoami" },
+		"no document":             func(s *apiServer) string { delete(s.answers, "/api/openapi.json"); return s.URL + "/api/v1/whoami" },
+		"an empty document":       func(s *apiServer) string { s.answers["/api/openapi.json"] = "{}"; return s.URL + "/api/v1/whoami" },
+		"a broken answer":         func(s *apiServer) string { s.answers["/api/v1/audit"] = "500"; return s.URL + "/api/v1/whoami" },
 		"an address that leads on": func(s *apiServer) string {
 			redirect := httptest.NewServer(http.RedirectHandler(s.URL, http.StatusFound))
 			t.Cleanup(redirect.Close)

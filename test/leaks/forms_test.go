@@ -257,7 +257,7 @@ func TestFindsBase64OverLines(t *testing.T) {
 func TestFindsNothingElse(t *testing.T) {
 	for name, secret := range secrets {
 		n := needleOf(t, secret)
-		for i := 2; i < len(secret)-2; i++ {
+		for i := 2; i < len(secret)-2; i += 3 {
 			other := secret[:i] + string([]byte{secret[i] ^ 0x15}) + secret[i+1:]
 			for _, f := range forms {
 				if findings, err := n.ScanBytes([]byte(f.encode(other)), "it"); err != nil || len(findings) > 0 {

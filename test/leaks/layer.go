@@ -30,12 +30,13 @@ type layer struct {
 	open   func(r io.Reader) (io.Reader, error)
 }
 
-// layers are opened wherever they begin. Gzip in base64 is how Kubernetes keeps what Helm installed; its base64 is
-// again in base64 in what `kubectl get -o yaml` prints.
+// layers are opened wherever they begin. Gzip in base64 is how Helm keeps what it installed, and Kubernetes prints it in
+// base64 again. These are opened down to the gzip at once: what is base64 and no gzip may go on for gigabytes.
 var layers = []*layer{
 	{"gzip", []string{"\x1f\x8b\x08"}, openGzip},
 	{"zlib", []string{"\x78\x01", "\x78\x5e", "\x78\x9c", "\x78\xda"}, func(r io.Reader) (io.Reader, error) { return zlib.NewReader(r) }},
-	{"base64", []string{"H4sI", "SDRzS"}, openBase64},
+	{"base64 of gzip", []string{"H4sI"}, func(r io.Reader) (io.Reader, error) { return openGzip(decode(r)) }},
+	{"base64 of base64 of gzip", []string{"SDRzS"}, func(r io.Reader) (io.Reader, error) { return openGzip(decode(decode(r))) }},
 }
 
 func layerPatterns() []*pattern {
@@ -60,8 +61,8 @@ func openGzip(r io.Reader) (io.Reader, error) {
 	return z, nil
 }
 
-func openBase64(r io.Reader) (io.Reader, error) {
-	return base64.NewDecoder(base64.RawStdEncoding, &symbols{r: bufio.NewReader(r)}), nil
+func decode(r io.Reader) io.Reader {
+	return base64.NewDecoder(base64.RawStdEncoding, &symbols{r: bufio.NewReader(r)})
 }
 
 // symbols reads base64 in either alphabet up to its end, without what breaks its lines.

@@ -59,8 +59,9 @@ func write(t *testing.T, path, content string) {
 func TestSearchesFilesInEveryForm(t *testing.T) {
 	secret := secrets["escaping"]
 	n, directory := needleOf(t, secret), t.TempDir()
+	before := noise(4000)
 	for i, f := range forms {
-		write(t, filepath.Join(directory, fmt.Sprint(i), "deep", "file"), noise(windowSize-10)+f.encode(secret)+noise(100))
+		write(t, filepath.Join(directory, fmt.Sprint(i), "deep", "file"), before+f.encode(secret)+before[:100])
 	}
 	report := search(t, n, []string{directory}, nil)
 	for i, f := range forms {
@@ -98,7 +99,7 @@ func TestSearchesSparseFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.WriteAt([]byte(secret), 64<<20); err != nil {
+	if _, err := f.WriteAt([]byte(secret), 8<<20); err != nil {
 		t.Fatal(err)
 	}
 	f.Close()

@@ -37,7 +37,7 @@ func (n *Needle) searchProcesses(proc string, report *Report) {
 	}
 	if len(closed) > 0 {
 		slices.Sort(closed)
-		report.note("%d processes of others cannot be read and were not searched: %s", len(closed), strings.Join(closed, " "))
+		report.note("%d processes cannot be read by this user and were not searched: %s", len(closed), strings.Join(closed, " "))
 	}
 }
 

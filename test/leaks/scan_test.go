@@ -65,7 +65,7 @@ func noise(size int) string { return string(haystack("hex", size)) }
 func TestFindsInPackedStreams(t *testing.T) {
 	secret := secrets["escaping"]
 	n := needleOf(t, secret)
-	long := noise(700<<10) + secret + noise(300<<10)
+	long := noise(500<<10) + secret + noise(200<<10)
 	archive := packed(func(b *bytes.Buffer) {
 		w := tar.NewWriter(b)
 		for _, content := range []string{gzipped(noise(1000)), gzipped("x" + secret), noise(2000)} {
@@ -75,12 +75,12 @@ func TestFindsInPackedStreams(t *testing.T) {
 		_ = w.Close()
 	})
 	for name, stream := range map[string]string{
-		"gzip in the middle":    noise(400<<10) + gzipped(long) + noise(400<<10),
-		"zlib in the middle":    noise(400<<10) + zlibbed(long) + noise(400<<10),
+		"gzip in the middle":    noise(270<<10) + gzipped(long) + noise(270<<10),
+		"zlib in the middle":    noise(270<<10) + zlibbed(long) + noise(270<<10),
 		"the second of two":     gzipped(noise(300<<10)) + gzipped(long),
 		"one in another":        noise(100) + gzipped(noise(300<<10)+gzipped(long)+noise(99)),
 		"tar.gz with a gzip":    gzipped(archive),
-		"cut off":               gzipped(long)[:450<<10],
+		"cut off":               gzipped(long)[:350<<10],
 		"after false beginning": strings.Repeat("\x1f\x8b\x08\x00x\x9cH4sISDRzS", 20) + gzipped(long),
 		"a false one inside":    gzipped("\x1f\x8b\x08\x00\x00\x00" + long),
 		"five times over":       gzipped(zlibbed(gzipped(zlibbed(gzipped(secret))))),
@@ -129,7 +129,7 @@ func TestCleanStreams(t *testing.T) {
 	for name, secret := range secrets {
 		n := needleOf(t, secret)
 		for _, kind := range haystacks {
-			if findings, err := n.Scan(bytes.NewReader(haystack(kind, 1<<20)), kind); err != nil || len(findings) > 0 {
+			if findings, err := n.Scan(bytes.NewReader(haystack(kind, 256<<10)), kind); err != nil || len(findings) > 0 {
 				t.Errorf("%s: %v, %v", name, findings, err)
 			}
 		}
