@@ -85,7 +85,7 @@ func (n *node) openEngine(ctx context.Context, config upConfig, data *dataDirect
 		return nil
 	}
 	var err error
-	n.engine, err = docker.Open(ctx, docker.Config{Engine: config.Engine, OwnStore: config.OwnStore, Dir: data.in("agent", "engine"), Log: log})
+	n.engine, err = docker.Open(ctx, docker.Config{Engine: config.Engine, Network: docker.Network(config.Network), OwnStore: config.OwnStore, Dir: data.in("agent", "engine"), Log: log})
 	if err != nil {
 		return err
 	}

@@ -25,6 +25,7 @@ type upConfig struct {
 	Mirror      string   // loopback address that the engine pulls from
 	SecretsDir  string   // what file:NAME names; <data>/secrets where empty
 	Engine      string   // "", "podman", "none", or an address
+	Network     string   // what containers get: "bridge" or "none"
 	OwnStore    bool     // a Podman of our own keeps its images in the data directory
 	AllowMounts []string // directories that executions may mount
 	Slots       int      // executions at a time
@@ -74,6 +75,7 @@ func (p *program) nodeFlags(c *cobra.Command, config *upConfig) {
 	f.StringVar(&config.Mirror, "mirror", p.variable("PIER_MIRROR", "127.0.0.1:5050"), "loopback address that the engine pulls from (PIER_MIRROR)")
 	f.StringVar(&config.SecretsDir, "secrets-dir", p.env("PIER_SECRETS_DIR"), "directory that file:NAME names (PIER_SECRETS_DIR; <data>/secrets where empty)")
 	f.StringVar(&config.Engine, "engine", p.env("PIER_ENGINE"), `socket or URL of Docker or Podman; "podman": a Podman of our own; "none": run nothing here (PIER_ENGINE)`)
+	f.StringVar(&config.Network, "network", p.variable("PIER_NETWORK", "bridge"), `what containers get: "bridge" is the engine's own way out, "none" is nothing (PIER_NETWORK)`)
 	f.BoolVar(&config.OwnStore, "own-store", p.env("PIER_OWN_STORE") == "1", "that Podman keeps images in the data directory, apart from the machine's (PIER_OWN_STORE=1)")
 	f.StringSliceVar(&config.AllowMounts, "allow-mount", splitList(p.env("PIER_ALLOW_MOUNTS")), "directory that executions may mount; may be repeated (PIER_ALLOW_MOUNTS, with commas)")
 	f.IntVar(&config.Slots, "slots", slots, "executions at a time (PIER_SLOTS)")
@@ -104,6 +106,9 @@ func (c *upConfig) complete(p *program) error {
 	}
 	if c.Slots < 1 {
 		return pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("--slots %d: at least one execution must have room", c.Slots), "")
+	}
+	if c.Network != "bridge" && c.Network != "none" && c.Network != "" {
+		return pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("--network %q is neither bridge nor none", c.Network), "an execution never gets the node's own network")
 	}
 	for _, directory := range c.AllowMounts {
 		if !filepath.IsAbs(directory) {
