@@ -121,6 +121,10 @@ cd "$root"
 
 echo
 echo "== Where is the password now?"
+if bin/demo/leaks --secret-file "$work/registry/password" "$PIER_SECRETS_DIR" >/dev/null; then
+  echo "the search does not find the password even where the operator put it"
+  exit 1
+fi
 bin/demo/leaks --secret-file "$work/registry/password" --processes \
   --url "http://127.0.0.1:$server_port/api/v1/organizations/acme/registries" --token-context "$XDG_CONFIG_HOME/pierhead/contexts.yaml" \
   "$work/data" "$work/config" "$work/pier.log" "$work/registry/log" "$work/project"
