@@ -23,6 +23,8 @@ func (b *Broker) rules(registry pierhead.Registry, reference image.Reference) eg
 			rules.Listed = append(rules.Listed, image.DialHost(pattern.Host()))
 		}
 	}
+	// A token server that an admin wrote out by its private or loopback address is listed by that, as the registry is.
+	rules.Listed = append(rules.Listed, registry.Realms...)
 	if registry.Type == pierhead.RegistryHosted {
 		rules.CA += b.ServerCA
 		rules.PrivateNetworks = append(rules.PrivateNetworks, ownNetworks...)
