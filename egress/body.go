@@ -88,10 +88,13 @@ func newUpload(inner io.ReadCloser, cancel context.CancelCauseFunc, stall time.D
 	return u
 }
 
+// uploadPiece is what the network is given at a time, in bytes: a larger piece would make a slow network a stalled one.
+const uploadPiece = 16 << 10
+
 // Read stops the clock while the source is asked, and starts it when the network has the next piece to send.
 func (u *upload) Read(p []byte) (int, error) {
 	u.timer.Stop()
-	n, err := u.inner.Read(p)
+	n, err := u.inner.Read(p[:min(len(p), uploadPiece)])
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if err == nil && !u.closed {

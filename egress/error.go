@@ -122,6 +122,8 @@ func classifyBroken(err error) *Error {
 	switch {
 	case strings.Contains(text, "response headers exceeded") || strings.Contains(text, "header list too large"):
 		return &Error{Kind: ErrTooLarge, Detail: "its header"}
+	case strings.Contains(text, "malformed"):
+		return &Error{Kind: ErrProtocol}
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed),
 		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.ErrClosedPipe),
 		strings.Contains(text, "server closed"), strings.Contains(text, "connection lost"), strings.Contains(text, "stream error"),
