@@ -44,8 +44,10 @@ func TestP18NobodyElseMakesHTTPClients(t *testing.T) {
 				return filepath.SkipDir
 			}
 			return nil
-		case entry.IsDir(), path.Ext(name) != ".go", strings.HasSuffix(name, "_test.go"), clients[room] != "", strings.HasSuffix(room, "test"):
+		case entry.IsDir(), path.Ext(name) != ".go", strings.HasSuffix(name, "_test.go"), clients[room] != "":
 			return nil
+		case strings.HasPrefix(room, "test/"), strings.HasSuffix(room, "test"):
+			return nil // no part of the program: the floors keep it from being imported
 		}
 		files++
 		text, err := os.ReadFile(name)
