@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"pierhead.dev/pierhead/test/internal/machine"
@@ -138,11 +139,12 @@ func TestIndex(t *testing.T) {
 	must(t, err)
 	_, err = c.as(h.alice, "", "index", "append", "-m", reference+":crane", "-t", reference+":appended")
 	must(t, err)
+	var children []v1.Hash
 	for _, tag := range []string{"crane", "skopeo", "appended"} {
 		found, err := h.look(t, h.alice, reference+":"+tag)
 		must(t, err)
-		if tag != "appended" && found.Digest != digest {
-			t.Errorf("%s: the index %s arrived as %s", tag, digest, found.Digest)
+		if tag == "crane" && found.Digest != digest { // Skopeo 1.9 writes every index anew, without what it does not know
+			t.Errorf("the index %s arrived as %s", digest, found.Digest)
 		}
 		index, err := found.ImageIndex()
 		must(t, err)
@@ -152,6 +154,9 @@ func TestIndex(t *testing.T) {
 			t.Errorf("%s has %d manifests", tag, len(manifest.Manifests))
 		}
 		for _, child := range manifest.Manifests {
+			if children = append(children, child.Digest); !slices.Contains(children[:min(2, len(children))], child.Digest) {
+				t.Errorf("%s: %s was not in the index that was made", tag, child.Digest)
+			}
 			_, err := c.as(h.alice, "", "pull", "--platform", child.Platform.String(), reference+":"+tag, "child.tar")
 			must(t, err)
 			_, err = s.pull(h.alice, reference+"@"+child.Digest.String())

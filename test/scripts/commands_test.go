@@ -3,6 +3,7 @@ package scripts
 import (
 	"os"
 	"regexp"
+	"strconv"
 
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	ociLayout "github.com/google/go-containerregistry/pkg/v1/layout"
@@ -30,11 +31,18 @@ func substitute(ts *testscript.TestScript, _ bool, files []string) {
 	}
 }
 
-// layout writes an OCI image layout with one random image: layout DIR TAG.
+// layout writes an OCI image layout with one image of three random layers, of 4096 bytes each or as many as is said:
+// layout DIR TAG [BYTES].
 func layout(ts *testscript.TestScript, _ bool, arguments []string) {
 	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
+	size := int64(4096)
+	if len(arguments) == 3 {
+		var err error
+		size, err = strconv.ParseInt(arguments[2], 10, 64)
+		ts.Check(err)
+	}
 	for range 3 {
-		layer, err := random.Layer(4096, types.OCIUncompressedLayer)
+		layer, err := random.Layer(size, types.OCIUncompressedLayer)
 		ts.Check(err)
 		img, err = mutate.AppendLayers(img, layer)
 		ts.Check(err)

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"net"
 	"net/http"
@@ -23,15 +24,19 @@ import (
 // readyWithin is how long a started process may take until it answers.
 const readyWithin = 30 * time.Second
 
+var goOn = flag.Bool("continue", false, "go on after a line that fails, to see all that do")
+
 func TestScripts(t *testing.T) {
 	program := build(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
+		ContinueOnError:     *goOn,
 		Setup:               func(env *testscript.Env) error { return setUp(env, program) },
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"up": up, "down": down, "crash": crash, "registry": foreignRegistry, "find": find, "envsubst": substitute, "waitlog": waitLog, "layout": layout,
+			"refuse": refuse, "smalldisk": smallDisk, "fill": fill,
 		},
 		Condition: condition,
 	})
@@ -95,17 +100,22 @@ func freePorts(n int) ([]string, error) {
 	return ports, nil
 }
 
-// condition knows [engine]: whether containers can run here. With CI set it must be so.
+// condition knows [engine]: whether containers can run here, and [mount]: whether a disk can be mounted. With CI set it
+// must be so.
 func condition(name string) (bool, error) {
-	if name != "engine" {
+	var err error
+	switch name {
+	case "engine":
+		_, err = exec.LookPath("podman")
+	case "mount":
+	default:
 		return false, fmt.Errorf("unknown condition %q", name)
 	}
-	_, err := exec.LookPath("podman")
 	if err == nil && os.Getuid() != 0 {
 		err = errors.New("not root")
 	}
 	if err != nil && os.Getenv("CI") != "" {
-		return false, fmt.Errorf("containers cannot run here: %w", err)
+		return false, fmt.Errorf("there is no %s here: %w", name, err)
 	}
 	return err == nil, nil
 }

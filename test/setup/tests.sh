@@ -5,4 +5,4 @@ set -eu
 
 want ca-certificates git gcc libc6-dev \
 	podman docker.io containerd runc crun conmon netavark aardvark-dns iptables \
-	skopeo docker-registry apache2-utils busybox-static util-linux iproute2
+	skopeo buildah docker-registry apache2-utils busybox-static util-linux iproute2
