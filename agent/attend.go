@@ -29,11 +29,11 @@ func (r *run) attend(ctx context.Context) outcome {
 		go func() { defer close(enforced); r.enforce(over, state.ID) }()
 		defer func() { finished(); <-enforced }()
 	}
-	state, err = r.follow(ctx, state.ID)
+	last, err := r.follow(ctx, state.ID)
 	if err != nil {
 		return r.failed(err)
 	}
-	return r.ended(state)
+	return r.ended(last)
 }
 
 // find asks for the container until the engine says something of it. Any other error is the engine's trouble: nothing is

@@ -96,21 +96,36 @@ func (a *Agent) deliver(ctx context.Context, r *run) error {
 	return a.records.remove(r.rec.Execution.ID)
 }
 
+// removeTries is how often a container's removal is tried that the engine refuses.
+const removeTries = 5
+
 // removeContainer ends and deletes a container, whether it is there or not.
 func (a *Agent) removeContainer(ctx context.Context, name string) {
-	err := a.reach(ctx, "removing a container", func() error {
-		state, err := a.Engine.Find(ctx, name)
-		if err == nil && state.Running {
-			err = a.Engine.Stop(ctx, state.ID, 0)
+	wait := newBackoff()
+	for try := 1; ; try++ {
+		err := a.reach(ctx, "removing a container", func() error { return a.tryRemove(ctx, name) })
+		if err == nil || errors.Is(err, engine.ErrNotFound) || ctx.Err() != nil {
+			return
 		}
-		if err == nil {
-			err = a.Engine.Remove(ctx, state.ID)
+		if try == removeTries {
+			a.Log.Error("a container is left behind", "container", name, "error", err)
+			return
 		}
-		return err
-	})
-	if err != nil && !errors.Is(err, engine.ErrNotFound) && ctx.Err() == nil {
-		a.Log.Warn("a container is left behind", "container", name, "error", err)
+		if wait.pause(ctx) != nil {
+			return
+		}
 	}
+}
+
+func (a *Agent) tryRemove(ctx context.Context, name string) error {
+	state, err := a.Engine.Find(ctx, name)
+	if err == nil && state.Running {
+		err = a.Engine.Stop(ctx, state.ID, 0)
+	}
+	if err == nil {
+		err = a.Engine.Remove(ctx, state.ID)
+	}
+	return err
 }
 
 // reach calls the engine until it answers: one that is away comes back, and nothing is decided without it.
