@@ -227,5 +227,5 @@ func clockDifference(date string) time.Duration {
 	if err != nil {
 		return 0
 	}
-	return theirs.Sub(time.Now()).Round(time.Second)
+	return time.Until(theirs).Round(time.Second)
 }
