@@ -2,79 +2,64 @@ package broker
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"sync"
 
 	"github.com/opencontainers/go-digest"
 
 	"pierhead.dev/pierhead"
 	"pierhead.dev/pierhead/credential"
-	"pierhead.dev/pierhead/exchange"
 	"pierhead.dev/pierhead/image"
 	"pierhead.dev/pierhead/oci"
-	"pierhead.dev/pierhead/oci/client"
 )
 
 // An Access reads one image's repository as one caller may: with the login of the decided registry, or anonymously. It
-// is an oci.Reader of the image's host. Falling back happens here and once: when the registry, its token server or the
-// exchange refuses the login, the one anonymous try follows, unless the registry says `when_refused: fail`.
+// is an oci.Reader of that repository and no other. Falling back happens here and once: when the registry, its token
+// server or the exchange refuses the login, the one anonymous try follows, unless the registry says `when_refused: fail`.
+//
+// What it answers is for people: a *pierhead.Problem of kind pierhead.ErrPull in which errors.Is finds oci's errors too,
+// or the context's own error when that ended.
 type Access struct {
 	broker   *Broker
 	question Question
-	decision decision
+	registry pierhead.Registry // the decided one; zero where there is none
 	caller   pierhead.Caller
 
 	mu      sync.Mutex
 	reader  oci.Reader
-	refusal error // why the login was given up; nil while it serves, or when there is none
 	login   bool  // a login is in use
+	refusal error // why the login was given up; nil while it serves, or when there is none
 }
 
-// Open decides which login is for a question and returns the access with it. Every opening is recorded, with its
-// outcome. Errors: pierhead.ErrConflict when the answer is ambiguous; pierhead.ErrPull when the secret cannot be had
-// or the login is refused and must not be done without.
+var _ oci.Reader = (*Access)(nil)
+
+// Open decides which login is for a question and returns the access with it. Every login that is taken into use, given up
+// or not to be had is recorded. Errors: pierhead.ErrPull, with a hint: no registry can be chosen (pierhead.ErrConflict
+// too), the secret cannot be had, or the login is refused and must not be done without; the context's own error.
 func (b *Broker) Open(ctx context.Context, caller pierhead.Caller, q Question) (*Access, error) {
-	access, err := b.open(ctx, caller, q)
-	if err != nil {
-		b.record(q, caller, "credential.refused", "", map[string]string{"error": err.Error()})
-		return nil, err
-	}
-	return access, nil
-}
-
-func (b *Broker) open(ctx context.Context, caller pierhead.Caller, q Question) (*Access, error) {
-	d, err := b.decide(ctx, q)
-	if err != nil {
-		return nil, err
-	}
-	a := &Access{broker: b, question: q, decision: d, caller: caller}
-	if d.step == stepAnonymous {
-		a.reader, err = b.reader(q, pierhead.Registry{}, nil)
-		return a, err
-	}
-	c, err := b.credential(ctx, d.registry, q.Reference, nil)
+	p, err := b.open(ctx, q)
 	switch {
-	case err != nil && a.fallsBack(err):
-		if err := a.becomeAnonymous(err); err != nil {
-			return nil, err
-		}
-		return a, nil
+	case err != nil && ctx.Err() != nil:
+		return nil, ctx.Err()
 	case err != nil:
-		return nil, forPeople(d.registry, err)
-	case c.Empty():
-		a.reader, err = b.reader(q, d.registry, nil)
-		return a, err
+		b.record(q, caller, "credential.refused", p.registry.Name, map[string]string{"error": err.Error()})
+		return nil, err
+	case p.gaveUp != nil:
+		b.record(q, caller, "pull.anonymous", p.registry.Name, map[string]string{"because": told(q, p.gaveUp)})
+	case !p.login.Empty():
+		b.record(q, caller, "credential.used", p.registry.Name, map[string]string{"pattern": p.pattern})
 	}
-	a.login = true
-	a.reader, err = b.reader(q, d.registry, source{broker: b, registry: d.registry, reference: q.Reference})
-	b.record(q, caller, "credential.used", d.registry.Name, map[string]string{"pattern": d.pattern})
-	return a, err
+	return &Access{broker: b, question: q, caller: caller, registry: p.registry, reader: p.reader, login: !p.login.Empty(), refusal: p.gaveUp}, nil
 }
 
-// reader makes the client for the question's host under the registry's rules.
-func (b *Broker) reader(q Question, registry pierhead.Registry, logins client.Credentials) (oci.Reader, error) {
-	return client.New(client.Config{Rules: b.rules(registry, q.Reference), Credentials: logins})
+func (b *Broker) open(ctx context.Context, q Question) (plan, error) {
+	if q.Personal {
+		return b.plan(ctx, nil, q) // no organization's table is looked at
+	}
+	table, err := b.Registries.Table(ctx, q.OrganizationID)
+	if err != nil {
+		return plan{}, forPeople(q, pierhead.Registry{}, err)
+	}
+	return b.plan(ctx, table, q)
 }
 
 // Registry is the name of the registry whose login serves, or "" for an anonymous pull.
@@ -84,82 +69,78 @@ func (a *Access) Registry() string {
 	if !a.login {
 		return ""
 	}
-	return a.decision.registry.Name
+	return a.registry.Name
 }
 
-// GaveUp is why the login of the registry was not used or refused, when an anonymous pull took its place; else nil.
+// GaveUp is why the login of the registry was not used or refused, when an anonymous pull took its place; else nil. Its
+// text leaves out the image.
 func (a *Access) GaveUp() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.refusal
+	if a.refusal == nil {
+		return nil
+	}
+	return &pierhead.Problem{Kind: pierhead.ErrPull, Cause: a.refusal,
+		Text: givenUp(a.registry, a.refusal) + ": " + told(a.question, a.refusal), Hint: hint(a.question, a.registry, a.refusal)}
 }
 
 // Resolve implements oci.Reader.
 func (a *Access) Resolve(ctx context.Context, repository, reference string) (oci.Descriptor, error) {
-	return try(a, func(r oci.Reader) (oci.Descriptor, error) { return r.Resolve(ctx, repository, reference) })
+	return try(ctx, a, repository, func(r oci.Reader) (oci.Descriptor, error) { return r.Resolve(ctx, repository, reference) })
 }
 
 // Manifest implements oci.Reader.
 func (a *Access) Manifest(ctx context.Context, repository, reference string) (oci.Manifest, error) {
-	return try(a, func(r oci.Reader) (oci.Manifest, error) { return r.Manifest(ctx, repository, reference) })
+	return try(ctx, a, repository, func(r oci.Reader) (oci.Manifest, error) { return r.Manifest(ctx, repository, reference) })
 }
 
 // Blob implements oci.Reader.
 func (a *Access) Blob(ctx context.Context, repository string, d digest.Digest, offset, length int64) (*oci.Blob, error) {
-	return try(a, func(r oci.Reader) (*oci.Blob, error) { return r.Blob(ctx, repository, d, offset, length) })
+	return try(ctx, a, repository, func(r oci.Reader) (*oci.Blob, error) { return r.Blob(ctx, repository, d, offset, length) })
 }
 
 // try asks with what is in use, and once more anonymously when that was a login and is refused.
-func try[T any](a *Access, ask func(oci.Reader) (T, error)) (T, error) {
-	reader, login := a.inUse()
+func try[T any](ctx context.Context, a *Access, repository string, ask func(oci.Reader) (T, error)) (T, error) {
+	var nothing T
+	if repository != a.question.Reference.Repository() {
+		return nothing, oci.ErrDenied.With("the login was chosen for " + a.question.Reference.Name() + " only")
+	}
+	reader, login, gaveUp := a.inUse()
 	answer, err := ask(reader)
-	if err == nil {
+	if login && fallsBack(a.registry, err) && ctx.Err() == nil {
+		if reader, gaveUp, err = a.becomeAnonymous(err); err == nil {
+			answer, err = ask(reader)
+		}
+	}
+	switch {
+	case err == nil:
 		return answer, nil
+	case ctx.Err() != nil:
+		return nothing, ctx.Err()
+	case gaveUp != nil:
+		return nothing, bothFailed(a.question, a.registry, gaveUp, err)
 	}
-	if login && a.fallsBack(err) {
-		if failed := a.becomeAnonymous(err); failed != nil {
-			return answer, failed
-		}
-		reader, _ = a.inUse()
-		if answer, err = ask(reader); err == nil {
-			return answer, nil
-		}
-	}
-	if gaveUp := a.GaveUp(); gaveUp != nil {
-		return answer, bothRefused(a.decision.registry, gaveUp, err)
-	}
-	return answer, err
+	return nothing, forPeople(a.question, a.registry, err)
 }
 
-func (a *Access) inUse() (oci.Reader, bool) {
+func (a *Access) inUse() (reader oci.Reader, login bool, gaveUp error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.reader, a.login
+	return a.reader, a.login, a.refusal
 }
 
-// fallsBack tells whether err is one of the refusals that an anonymous pull may follow. What cannot be reached, a
-// secret that is missing or malformed, and everything else is no refusal: there the failure is the answer.
-func (a *Access) fallsBack(err error) bool {
-	if errors.Is(err, exchange.ErrHostMismatch) {
-		return a.decision.registry.WhenRefused != pierhead.RefusedFail
-	}
-	refused := errors.Is(err, exchange.ErrRefused) || client.Refused(err)
-	return refused && a.decision.registry.WhenRefused != pierhead.RefusedFail
-}
-
-func (a *Access) becomeAnonymous(cause error) error {
+// becomeAnonymous gives the login up because of cause, or finds that another request of the same pull did.
+func (a *Access) becomeAnonymous(cause error) (reader oci.Reader, gaveUp, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.refusal != nil {
-		return nil // another request of the same pull came here first
+	if a.refusal == nil {
+		if reader, err = a.broker.reader(a.question, a.registry, credential.Credential{}); err != nil {
+			return nil, cause, err
+		}
+		a.reader, a.login, a.refusal = reader, false, cause
+		a.broker.record(a.question, a.caller, "pull.anonymous", a.registry.Name, map[string]string{"because": told(a.question, cause)})
 	}
-	reader, err := a.broker.reader(a.question, a.decision.registry, nil)
-	if err != nil {
-		return err
-	}
-	a.reader, a.login, a.refusal = reader, false, cause
-	a.broker.record(a.question, a.caller, "pull.anonymous", a.decision.registry.Name, map[string]string{"because": cause.Error()})
-	return nil
+	return a.reader, a.refusal, nil
 }
 
 // source hands a registry's login to the client, and a new one when the client says that it was refused.
@@ -169,12 +150,9 @@ type source struct {
 	reference image.Reference
 }
 
+// Credential implements client.Credentials.
 func (s source) Credential(ctx context.Context, stale *credential.Credential) (credential.Credential, error) {
-	c, err := s.broker.credential(ctx, s.registry, s.reference, stale)
-	if host := s.reference.Host(); err == nil && !c.Empty() && !c.For(host) {
-		return credential.Credential{}, fmt.Errorf("%w: the login of registry %s is not for %s", exchange.ErrHostMismatch, s.registry.Name, host)
-	}
-	return c, err
+	return s.broker.credential(ctx, s.registry, s.reference, stale)
 }
 
 func (b *Broker) record(q Question, caller pierhead.Caller, kind, registry string, detail map[string]string) {

@@ -7,12 +7,16 @@ package broker
 
 import (
 	"context"
-	"fmt"
+	"errors"
+	"slices"
 	"time"
 
 	"pierhead.dev/pierhead"
+	"pierhead.dev/pierhead/credential"
 	"pierhead.dev/pierhead/exchange"
 	"pierhead.dev/pierhead/image"
+	"pierhead.dev/pierhead/oci"
+	"pierhead.dev/pierhead/oci/client"
 	"pierhead.dev/pierhead/resolve"
 	"pierhead.dev/pierhead/secret"
 )
@@ -87,32 +91,70 @@ const (
 	stepAnonymous step = 4
 )
 
-// A decision is which step applies to a question, before any secret is looked at. It is pure: the same for a pull and
-// for its explanation.
+// A decision is which step applies to a question, before any secret is looked at.
 type decision struct {
 	step     step
 	registry pierhead.Registry
 	pattern  string
 }
 
-func (b *Broker) decide(ctx context.Context, q Question) (decision, error) {
+// decide is pure. Error: pierhead.ErrConflict, with a hint, when the answer is ambiguous.
+func decide(table *resolve.Table, q Question) (decision, error) {
 	if q.Personal {
 		return decision{step: stepAnonymous}, nil
-	}
-	table, err := b.Registries.Table(ctx, q.OrganizationID)
-	if err != nil {
-		return decision{}, err
 	}
 	answer := table.Match(q.match())
 	switch answer.Outcome {
 	case resolve.Matched:
 		return decision{step: stepRegistry, registry: *answer.Registry, pattern: answer.Pattern}, nil
 	case resolve.Ambiguous:
-		return decision{}, pierhead.NewProblem(pierhead.ErrConflict,
-			fmt.Sprintf("no credential can be chosen for %s: %s", q.Reference, answer.Explain()), answer.Hint())
+		return decision{}, pierhead.NewProblem(pierhead.ErrConflict, "no credential can be chosen: "+answer.Explain(), answer.Hint())
 	default:
 		return decision{step: stepAnonymous}, nil
 	}
+}
+
+// A plan is how a pull begins: all that is settled before the image's registry is asked. Open goes by it, and Explain
+// tells it.
+type plan struct {
+	decision
+	login  credential.Credential // empty where none is sent
+	gaveUp error                 // why the registry's login is not used and an anonymous pull takes its place, or nil
+	reader oci.Reader
+}
+
+// plan holds the decision also beside an error, if there was one. Errors are for people, as forPeople makes them.
+func (b *Broker) plan(ctx context.Context, table *resolve.Table, q Question) (plan, error) {
+	d, err := decide(table, q)
+	p := plan{decision: d}
+	if err == nil && d.step == stepRegistry {
+		p.login, err = b.credential(ctx, d.registry, q.Reference, nil)
+		if fallsBack(d.registry, err) {
+			p.gaveUp, err = err, nil
+		}
+	}
+	if err == nil {
+		p.reader, err = b.reader(q, d.registry, p.login)
+	}
+	return p, forPeople(q, d.registry, err)
+}
+
+// reader makes the client for the question's host under the registry's rules, with a login or, where that is empty,
+// without.
+func (b *Broker) reader(q Question, registry pierhead.Registry, login credential.Credential) (oci.Reader, error) {
+	config := client.Config{Rules: b.rules(registry, q.Reference)}
+	if !login.Empty() {
+		config.Credentials = source{broker: b, registry: registry, reference: q.Reference}
+	}
+	return client.New(config)
+}
+
+// fallsBack tells whether err is one of the refusals that one anonymous pull may follow: the login is not for this host,
+// or whoever issues or takes it said no. What cannot be reached, a secret that is missing or malformed, a login that was
+// withheld from a strange token server, an image that is not there: there the failure is the answer.
+func fallsBack(registry pierhead.Registry, err error) bool {
+	refused := errors.Is(err, exchange.ErrHostMismatch) || errors.Is(err, exchange.ErrRefused) || client.Refused(err)
+	return refused && registry.WhenRefused != pierhead.RefusedFail
 }
 
 // literalHosts are the canonical hosts that a registry's patterns write out; none when a pattern has a glob in its host,
@@ -126,5 +168,6 @@ func literalHosts(registry pierhead.Registry) []string {
 		}
 		hosts = append(hosts, pattern.Host())
 	}
-	return sortedUnique(hosts)
+	slices.Sort(hosts)
+	return slices.Compact(hosts)
 }

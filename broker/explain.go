@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"pierhead.dev/pierhead"
@@ -24,24 +25,26 @@ func (b *Broker) Explain(ctx context.Context, caller pierhead.Caller, q Question
 	}
 	table, err := b.Registries.Table(ctx, shown)
 	if err != nil {
-		return e, err
+		return e, forPeople(q, pierhead.Registry{}, err)
 	}
-	d, err := b.decide(ctx, q)
-	e.Candidates = candidates(table, q, d)
-	if err != nil {
-		e.Outcome, e.Sentence, e.Hint = api.OutcomeAmbiguous, err.Error(), pierhead.HintOf(err)
-		e.Steps = steps(q, 0, "two registries are equally good", "not reached")
-		return e, nil
+	p, err := b.plan(ctx, table, q)
+	if err != nil && ctx.Err() != nil {
+		return e, ctx.Err()
 	}
-	if d.step == stepAnonymous {
-		b.explainAnonymous(&e, q)
-		return e, nil
+	e.Candidates = candidates(table, q, p.decision)
+	switch {
+	case errors.Is(err, pierhead.ErrConflict):
+		e.Outcome, e.Sentence, e.Hint = api.OutcomeAmbiguous, err.Error()+".", pierhead.HintOf(err)
+		e.Steps = steps(q, 0, "which registry is meant cannot be told", "not reached")
+	case p.step == stepAnonymous:
+		explainAnonymous(&e, q, err)
+	default:
+		explainRegistry(&e, q, p, err)
 	}
-	b.explainRegistry(ctx, &e, q, d)
 	return e, nil
 }
 
-func (b *Broker) explainAnonymous(e *api.Explanation, q Question) {
+func explainAnonymous(e *api.Explanation, q Question, failed error) {
 	e.Outcome = api.OutcomeAnonymous
 	why := "no registry of the organization that this project may use covers the image"
 	if q.Personal {
@@ -53,32 +56,33 @@ func (b *Broker) explainAnonymous(e *api.Explanation, q Question) {
 		e.Hint = "an organization admin adds a registry for this host: pier registry add NAME --match '" + q.Reference.Host() + "/*' ..."
 	}
 	e.Sentence = fmt.Sprintf("%s is pulled anonymously: %s.", q.Reference, why)
+	if failed != nil {
+		e.Outcome, e.Sentence, e.Hint = api.OutcomeFailed, failed.Error()+".", pierhead.HintOf(failed)
+	}
 	e.Steps = steps(q, stepAnonymous, why, "no credential is sent")
 }
 
-func (b *Broker) explainRegistry(ctx context.Context, e *api.Explanation, q Question, d decision) {
-	c, err := b.credential(ctx, d.registry, q.Reference, nil)
-	why := fmt.Sprintf("registry %s covers the image by its pattern %s", d.registry.Name, d.pattern)
-	a := &Access{broker: b, question: q, decision: d}
+func explainRegistry(e *api.Explanation, q Question, p plan, failed error) {
+	name := p.registry.Name
+	second, last, taken := fmt.Sprintf("registry %s covers the image by its pattern %s", name, p.pattern), "not reached: the step before applies", stepRegistry
 	switch {
-	case err != nil && a.fallsBack(err):
+	case failed != nil:
+		e.Outcome, e.Sentence, e.Hint = api.OutcomeFailed, failed.Error()+".", pierhead.HintOf(failed)
+		last = "not reached: the failure of the step before is the answer"
+	case p.gaveUp != nil:
+		why := told(q, p.gaveUp)
+		e.Outcome, e.Hint = api.OutcomeAnonymous, hint(q, p.registry, p.gaveUp)
+		e.Sentence = fmt.Sprintf("%s belongs to registry %s, but its credential is not used: %s. The pull is anonymous.", q.Reference, name, why)
+		second, last, taken = second+", but "+why, "the one anonymous pull that follows", stepAnonymous
+	case p.login.Empty():
 		e.Outcome = api.OutcomeAnonymous
-		e.Sentence = fmt.Sprintf("%s belongs to registry %s, but its credential is not used: %v. The pull is anonymous.", q.Reference, d.registry.Name, err)
-		e.Hint = pierhead.HintOf(forPeople(d.registry, err))
-		e.Steps = steps(q, stepAnonymous, why+", but "+err.Error(), "the one anonymous pull that follows")
-		return
-	case err != nil:
-		err = forPeople(d.registry, err)
-		e.Outcome, e.Sentence, e.Hint = api.OutcomeFailed, err.Error()+".", pierhead.HintOf(err)
-	case c.Empty():
-		e.Outcome = api.OutcomeAnonymous
-		e.Sentence = fmt.Sprintf("%s belongs to registry %s, which has no credential: it is read anonymously.", q.Reference, d.registry.Name)
+		e.Sentence = fmt.Sprintf("%s belongs to registry %s, which has no credential: it is read anonymously.", q.Reference, name)
 	default:
 		e.Outcome = api.OutcomeRegistry
-		e.Sentence = fmt.Sprintf("%s is pulled with the credential of registry %s.", q.Reference, d.registry.Name)
-		e.Credential = explainedCredential(d.registry, c)
+		e.Sentence = fmt.Sprintf("%s is pulled with the credential of registry %s.", q.Reference, name)
+		e.Credential = explainedCredential(p.registry, p.login)
 	}
-	e.Steps = steps(q, stepRegistry, why, "not reached: the step before applies")
+	e.Steps = steps(q, taken, second, last)
 }
 
 func explainedCredential(registry pierhead.Registry, c credential.Credential) *api.ExplainedCredential {
@@ -124,4 +128,3 @@ func candidates(table *resolve.Table, q Question, d decision) []api.ExplainedCan
 	}
 	return told
 }
-

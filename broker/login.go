@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,16 +20,20 @@ import (
 // rotated secret is seen without a restart.
 const unexpiringLife = 2 * time.Minute
 
+// sameAgain is how long the answer to a refused login holds when it was that same login: whoever else is refused with
+// it meanwhile is told so at once, instead of asking the secret store again.
+const sameAgain = 10 * time.Second
+
 // A loginKey names one login: a changed registry has another, and so has another host of the same registry.
 type loginKey struct {
-	registryID string
-	changed    time.Time
-	host       string
-	repository string // only where a secret may hold a login for each part of a host
+	organizationID, registryID string
+	changed                    time.Time
+	host                       string
+	repository                 string // only where a secret may hold a login for each part of a host
 }
 
 func keyOf(registry pierhead.Registry, reference image.Reference) loginKey {
-	key := loginKey{registryID: registry.ID, changed: registry.UpdatedAt, host: reference.Host()}
+	key := loginKey{organizationID: registry.OrganizationID, registryID: registry.ID, changed: registry.UpdatedAt, host: reference.Host()}
 	if registry.Type == pierhead.RegistryGeneric {
 		key.repository = reference.Repository()
 	}
@@ -44,34 +48,42 @@ type logins struct {
 }
 
 type login struct {
-	ready      chan struct{} // closed when the fetch ended
+	ready      chan struct{} // closed when the fetch ended; what follows is set by then
 	credential credential.Credential
 	err        error
+	obtained   time.Time
 	renewAt    time.Time
-	usedAt     time.Time
+	until      time.Time // it is not handed out from then on, even if no other can be had
+	after      string    // ID of the refused login that this one was fetched to replace, or ""
+
+	usedAt time.Time
 }
 
-// get returns the remembered login, or fetches one. stale is a login that the registry refused: it is not handed out
-// again, and one fetch serves all who come back with the same one.
-func (l *logins) get(ctx context.Context, key loginKey, stale *credential.Credential, fetch func(context.Context) (credential.Credential, error)) (credential.Credential, error) {
-	for {
-		l.mu.Lock()
-		entry := l.entries[key]
-		if entry == nil || l.outdated(entry, stale) {
-			entry = &login{ready: make(chan struct{}), usedAt: l.now()}
-			l.entries[key] = entry
-			l.forget()
-			// The fetch belongs to all who wait, so it outlives the one who began it; exchanges bound their own time.
-			go l.fetch(context.WithoutCancel(ctx), key, entry, fetch)
+type fetchFunc = func(context.Context) (credential.Credential, error)
+
+// get returns the remembered login, or fetches one. stale is a login that the registry refused: one fetch serves all who
+// come back with the same one, and may bring the same again.
+func (l *logins) get(ctx context.Context, key loginKey, stale *credential.Credential, fetch fetchFunc) (credential.Credential, error) {
+	l.mu.Lock()
+	entry := l.entries[key]
+	if entry == nil || l.outdated(entry, stale) {
+		before := entry
+		entry = &login{ready: make(chan struct{})}
+		if stale != nil {
+			entry.after = stale.ID()
 		}
-		entry.usedAt = l.now()
-		l.mu.Unlock()
-		select {
-		case <-entry.ready:
-			return entry.credential, entry.err
-		case <-ctx.Done():
-			return credential.Credential{}, ctx.Err()
-		}
+		l.forget()
+		l.entries[key] = entry
+		// The fetch belongs to all who wait, so it outlives the one who began it; exchanges bound their own time.
+		go l.fetch(context.WithoutCancel(ctx), key, entry, before, fetch)
+	}
+	entry.usedAt = l.now()
+	l.mu.Unlock()
+	select {
+	case <-entry.ready:
+		return entry.credential, entry.err
+	case <-ctx.Done():
+		return credential.Credential{}, ctx.Err()
 	}
 }
 
@@ -81,27 +93,44 @@ func (l *logins) outdated(entry *login, stale *credential.Credential) bool {
 	default:
 		return false // being fetched right now: new enough for everybody
 	}
-	if entry.err != nil || !l.now().Before(entry.renewAt) {
+	now := l.now()
+	if !now.Before(entry.renewAt) {
 		return true
 	}
-	return stale != nil && stale.ID() == entry.credential.ID()
+	if stale == nil || stale.ID() != entry.credential.ID() {
+		return false
+	}
+	return entry.after != stale.ID() || now.Sub(entry.obtained) >= sameAgain
 }
 
-func (l *logins) fetch(ctx context.Context, key loginKey, entry *login, fetch func(context.Context) (credential.Credential, error)) {
-	obtained := l.now()
+// fetch fills entry. When nobody answers who could give another login, the one before goes on until its own end, and is
+// asked for again meanwhile; not so when it was refused.
+func (l *logins) fetch(ctx context.Context, key loginKey, entry, before *login, fetch fetchFunc) {
+	began := l.now()
 	c, err := fetch(ctx)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	entry.credential, entry.err = c, err
-	if c.Expires().IsZero() {
-		entry.renewAt = obtained.Add(unexpiringLife / 2)
-	} else {
-		entry.renewAt = c.RenewAt(obtained, rand.Float64())
+	defer close(entry.ready)
+	now := l.now()
+	entry.obtained = began // a life counts from when it was asked for: rather too early than too late
+	switch {
+	case err == nil && c.Expires().IsZero():
+		entry.credential, entry.renewAt, entry.until = c, began.Add(unexpiringLife/2), began.Add(unexpiringLife)
+	case err == nil:
+		entry.credential, entry.renewAt, entry.until = c, c.RenewAt(began, rand.Float64()), c.Expires()
+	case before != nil && entry.after == "" && nobodyAnswered(err) && now.Before(before.until):
+		entry.credential, entry.until = before.credential, before.until
+		entry.renewAt = now.Add(max(before.until.Sub(now)/2, time.Second))
+	default:
+		entry.err = err
+		if l.entries[key] == entry {
+			delete(l.entries, key) // an error is the answer for those who waited, not for the next
+		}
 	}
-	if err != nil && l.entries[key] == entry {
-		delete(l.entries, key) // an error is the answer for those who waited, not for the next
-	}
-	close(entry.ready)
+}
+
+func nobodyAnswered(err error) bool {
+	return errors.Is(err, secret.ErrUnreachable) || errors.Is(err, exchange.ErrUnreachable)
 }
 
 // forget drops what nobody asked for during an hour, so that changed registries do not add up.
@@ -121,8 +150,11 @@ func (b *Broker) credential(ctx context.Context, registry pierhead.Registry, ref
 	})
 }
 
+// exchangeWithin bounds one fetch of a login, secret store and issuer together.
+const exchangeWithin = time.Minute
+
 func (b *Broker) exchange(ctx context.Context, registry pierhead.Registry, reference image.Reference) (credential.Credential, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, exchangeWithin)
 	defer cancel()
 	exchanger := b.Exchangers[registry.Type]
 	if exchanger == nil {
@@ -144,28 +176,28 @@ func (b *Broker) exchange(ctx context.Context, registry pierhead.Registry, refer
 		return credential.Credential{}, err
 	}
 	c, err := exchanger.Exchange(ctx, request)
-	if err != nil {
-		return credential.Credential{}, fmt.Errorf("login for registry %s: %w", registry.Name, err)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return credential.Credential{}, fmt.Errorf("%w within %v", exchange.ErrUnreachable, exchangeWithin)
+	case err != nil:
+		return credential.Credential{}, err
+	case !c.For(request.Host): // an exchange's mistake, which must not become a leak
+		return credential.Credential{}, fmt.Errorf("%w: it is for %s and the image is at %s", exchange.ErrHostMismatch, strings.Join(c.Hosts(), ", "), request.Host)
 	}
 	return c, nil
 }
 
 func (b *Broker) secret(ctx context.Context, registry pierhead.Registry) (secret.Value, error) {
 	ref, err := secret.Parse(registry.Credential.Secret)
+	var value secret.Value
 	if err == nil {
-		var value secret.Value
-		if value, err = b.Secrets.Get(ctx, ref); err == nil {
-			return value, nil
-		}
+		value, err = b.Secrets.Get(ctx, ref)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
-		err = fmt.Errorf("%w within a minute", secret.ErrUnreachable)
+		err = fmt.Errorf("%w within %v", secret.ErrUnreachable, exchangeWithin)
 	}
-	return secret.Value{}, &pierhead.Problem{Kind: pierhead.ErrPull, Cause: err,
-		Text: fmt.Sprintf("the secret of registry %s cannot be read on this node: %v", registry.Name, err), Hint: secret.HintOf(err)}
-}
-
-func sortedUnique(hosts []string) []string {
-	slices.Sort(hosts)
-	return slices.Compact(hosts)
+	if err != nil {
+		return secret.Value{}, fmt.Errorf("the secret of registry %s cannot be read on this node: %w", registry.Name, err)
+	}
+	return value, nil
 }

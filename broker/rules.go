@@ -26,7 +26,7 @@ func (b *Broker) rules(registry pierhead.Registry, reference image.Reference) eg
 	// A token server that an admin wrote out by its private or loopback address is listed by that, as the registry is.
 	rules.Listed = append(rules.Listed, registry.Realms...)
 	if registry.Type == pierhead.RegistryHosted {
-		rules.CA += b.ServerCA
+		rules.CA += "\n" + b.ServerCA // PEM begins on a line of its own
 		rules.PrivateNetworks = append(rules.PrivateNetworks, ownNetworks...)
 	}
 	return rules

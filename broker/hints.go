@@ -1,0 +1,113 @@
+package broker
+
+import (
+	"errors"
+
+	"pierhead.dev/pierhead"
+	"pierhead.dev/pierhead/egress"
+	"pierhead.dev/pierhead/exchange"
+	"pierhead.dev/pierhead/oci"
+	"pierhead.dev/pierhead/oci/client"
+	"pierhead.dev/pierhead/secret"
+)
+
+// hint says whose turn it is and what to do about a pull's error. What the room that found the error says comes first.
+// registry is the decided one; zero when none covers the image.
+func hint(q Question, registry pierhead.Registry, err error) string {
+	for _, told := range []string{pierhead.HintOf(err), exchange.HintOf(err), secret.HintOf(err)} {
+		if told != "" {
+			return told
+		}
+	}
+	var way *egress.Error
+	switch {
+	case errors.Is(err, exchange.ErrHostMismatch):
+		return "an organization admin corrects the hosts that the login is for, or the match patterns of registry " + registry.Name
+	case client.Refused(err), errors.Is(err, exchange.ErrRefused):
+		return renewHint(registry)
+	case errors.Is(err, secret.ErrUnreachable), errors.Is(err, exchange.ErrUnreachable):
+		return "try again; if it stays so, the operator looks at the way from this node to where the login of registry " + registry.Name + " comes from"
+	case errors.Is(err, egress.ErrRules):
+		return settingsHint(registry, "what is wrong there")
+	case errors.As(err, &way):
+		return wayHint(q, registry, way)
+	case errors.Is(err, oci.ErrManifestUnknown), errors.Is(err, oci.ErrNameUnknown):
+		return "check the name and the tag" + elseHint(q, registry, "; ")
+	case errors.Is(err, oci.ErrUnauthorized), errors.Is(err, oci.ErrDenied):
+		return elseHint(q, registry, "")
+	case errors.Is(err, oci.ErrTooManyRequests):
+		return "wait as long as the registry asks for; with a login the limit is mostly higher"
+	case errors.Is(err, oci.ErrUnavailable):
+		return "try again; if it stays so, whoever runs " + q.Reference.Host() + " knows why"
+	}
+	return "see which credential is chosen, and why: pier explain " + q.Reference.Written()
+}
+
+// renewHint is about a login that was answered with no.
+func renewHint(registry pierhead.Registry) string {
+	switch {
+	case registry.Credential.Secret != "":
+		return "if the login is out of date, put the new one into the secret " + registry.Credential.Secret + "; if not, it may not read this repository"
+	case registry.Type == pierhead.RegistryHosted:
+		return "the operator looks whether the server still knows this node and its token"
+	}
+	return "if the login is out of date, an organization admin types it in again: pier registry update " + registry.Name +
+		" --username NAME --password-stdin; if not, it may not read this repository"
+}
+
+// elseHint is about answers by which a registry may mean that a login is missing or may not see the image.
+func elseHint(q Question, registry pierhead.Registry, join string) string {
+	switch {
+	case q.Personal:
+		return join + "personal projects pull what is public; if the image is private, run it in a project of the organization that has its registry"
+	case registry.ID == "":
+		return join + "if the image is private, an organization admin adds its registry: " + addRegistry(q, " ...")
+	case registry.Credential == pierhead.RegistryCredential{} && registry.Type != pierhead.RegistryHosted:
+		return join + "registry " + registry.Name + " has no login; if the image is private, an organization admin gives it one: pier registry update " +
+			registry.Name + " --username NAME --password-stdin"
+	}
+	return join + "a registry may also answer so when the login of registry " + registry.Name + " may not read this repository"
+}
+
+// wayHint is about a request that got no answer: refused by a rule, or by the network.
+func wayHint(q Question, registry pierhead.Registry, e *egress.Error) string {
+	host := q.Reference.Host()
+	switch {
+	case e.Rule == egress.RulePrivate:
+		return "if the registry is meant to be there, an organization admin lists its network (private_networks): " + setRegistry(q, registry, " --private-network CIDR")
+	case e.Rule == egress.RuleLoopback && registry.ID == "":
+		return "if a registry runs on this machine, an organization admin writes it out in a match pattern: " + addRegistry(q, "")
+	case e.Rule == egress.RuleLoopback:
+		return "a registry on this machine is named by its address or localhost, in the image and in the match pattern alike"
+	case e.Rule == egress.RuleRealm:
+		return "if this token server belongs to the registry, an organization admin confirms it (realms): " + setRegistry(q, registry, " --realm HOST")
+	case e.Rule == egress.RuleScheme, e.TLS == egress.TLSPlainServer:
+		return "if there is no TLS on purpose, an organization admin says so (plain_http): " + setRegistry(q, registry, " --plain-http")
+	case e.TLS == egress.TLSUnknownAuthority:
+		return "if its authority is your own, an organization admin adds the certificate (ca): " + setRegistry(q, registry, " --ca-file FILE")
+	case errors.Is(e, egress.ErrRefused):
+		return settingsHint(registry, "and whoever runs "+host+" why it sends clients there")
+	case errors.Is(e, egress.ErrTLS):
+		return "whoever runs " + host + " looks at its certificate"
+	}
+	return "check the host in the image's name, and whether this node reaches " + host
+}
+
+func addRegistry(q Question, more string) string {
+	return "pier registry add NAME --match '" + q.Reference.Host() + "/*'" + more
+}
+
+// setRegistry is the command that changes the registry, or adds the one that is missing.
+func setRegistry(q Question, registry pierhead.Registry, flag string) string {
+	if registry.ID == "" {
+		return addRegistry(q, flag)
+	}
+	return "pier registry update " + registry.Name + flag
+}
+
+func settingsHint(registry pierhead.Registry, what string) string {
+	if registry.ID == "" {
+		return "ask the operator of this node " + what
+	}
+	return "an organization admin looks at the settings (pier registry show " + registry.Name + "), " + what
+}
