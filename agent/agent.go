@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -58,10 +59,10 @@ type Config struct {
 	Broker      *broker.Broker
 	Snapshot    *Snapshot
 	DataKey     pierhead.DataKey
-	Endpoint    string   // where the engine pulls from, "127.0.0.1:5050"; loopback only
-	AllowMounts []string // directories that executions may mount; nil: none
-	NeverMounts []string // paths that no execution gets, beside Directory: sockets and keys
-	Slots       int      // executions at a time; 0: 4
+	Endpoint    net.Listener // where the engine pulls from, from ListenEndpoint
+	AllowMounts []string     // directories that executions may mount; nil: none
+	NeverMounts []string     // paths that no execution gets, beside Directory: sockets and keys
+	Slots       int          // executions at a time; 0: 4
 	Log         *slog.Logger
 	Now         func() time.Time // nil: time.Now
 }
@@ -104,9 +105,8 @@ func New(config Config, events *Spool) (*Agent, error) {
 		images: openImages(filepath.Join(config.Directory, "images.json"), config.Log, config.Now),
 		mounts: mountRule{allowed: config.AllowMounts, forbidden: append([]string{config.Directory}, config.NeverMounts...)},
 	}
-	var err error
-	a.endpoint, err = listenEndpoint(config.Endpoint, config.Log)
-	return a, err
+	a.endpoint = newEndpoint(config.Endpoint, config.Log)
+	return a, nil
 }
 
 func (a *Agent) now() time.Time { return a.Now() }

@@ -28,6 +28,7 @@ func untilAsked(ctx context.Context, p enginetest.Process) int {
 }
 
 func TestExecutionRuns(t *testing.T) {
+	t.Parallel()
 	k, directory := newKit(t), t.TempDir()
 	k.start(directory)
 	id := k.submit()
@@ -49,6 +50,7 @@ func TestExecutionRuns(t *testing.T) {
 }
 
 func TestExitCodeIsTold(t *testing.T) {
+	t.Parallel()
 	k := newKit(t)
 	k.runsProgram(func(context.Context, enginetest.Process) int { return 7 })
 	k.start(t.TempDir())
@@ -58,6 +60,7 @@ func TestExitCodeIsTold(t *testing.T) {
 }
 
 func TestControlPlaneGoesAwayAndComesBack(t *testing.T) {
+	t.Parallel()
 	for name, answer := range map[string]http.HandlerFunc{
 		"unreachable": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 		"a proxy":     http.NotFound,
@@ -92,6 +95,7 @@ func TestControlPlaneGoesAwayAndComesBack(t *testing.T) {
 
 // An execution that the control plane does not know any more does not run on.
 func TestDeletedExecutionIsStopped(t *testing.T) {
+	t.Parallel()
 	k, directory := newKit(t), t.TempDir()
 	k.runsProgram(untilAsked)
 	var deleted atomic.Bool
@@ -118,6 +122,7 @@ func (f forgetful) Report(ctx context.Context, id string, p pierhead.Progress) (
 }
 
 func TestSlotsAreRespected(t *testing.T) {
+	t.Parallel()
 	k, next := newKit(t), make(chan struct{})
 	var now, most atomic.Int64
 	k.runsProgram(func(context.Context, enginetest.Process) int {
@@ -162,6 +167,7 @@ func stopOne(k *kit, id string) error {
 }
 
 func TestWithoutAnEngine(t *testing.T) {
+	t.Parallel()
 	k := newKit(t)
 	k.change = func(c *Config) { c.Engine = nil }
 	none := k.start(t.TempDir())
@@ -197,6 +203,7 @@ func TestWithoutAnEngine(t *testing.T) {
 
 // Executions of an earlier start stay as they are while there is no engine.
 func TestAnEngineLessStartLeavesRecordsAlone(t *testing.T) {
+	t.Parallel()
 	k, directory := newKit(t), t.TempDir()
 	k.runsProgram(untilAsked)
 	first := k.start(directory)
@@ -216,6 +223,7 @@ func TestAnEngineLessStartLeavesRecordsAlone(t *testing.T) {
 }
 
 func TestUnreadableRecordIsMovedAside(t *testing.T) {
+	t.Parallel()
 	k, directory := newKit(t), t.TempDir()
 	k.runsProgram(untilAsked)
 	first := k.start(directory)
@@ -244,6 +252,7 @@ func TestUnreadableRecordIsMovedAside(t *testing.T) {
 
 // Work that was on its way while its execution ended does not run it again, and an id cannot name a file elsewhere.
 func TestWorkThatComesTooLate(t *testing.T) {
+	t.Parallel()
 	k, directory := newKit(t), t.TempDir()
 	agent := k.start(directory)
 	id := k.submit()

@@ -60,9 +60,9 @@ type failure struct {
 	err    error
 }
 
-// listenEndpoint takes a loopback address. Everything else is refused: what is shown here needs no TLS because it does
+// ListenEndpoint takes a loopback address for Config.Endpoint. Everything else is refused: what is shown here needs no TLS because it does
 // not leave the machine.
-func listenEndpoint(address string, log *slog.Logger) (*endpoint, error) {
+func ListenEndpoint(address string) (net.Listener, error) {
 	host, _, err := net.SplitHostPort(address)
 	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
 		return nil, pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("the address that the engine pulls from, %q, is not a loopback address and port", address), "the default is 127.0.0.1:5050")
@@ -74,9 +74,13 @@ func listenEndpoint(address string, log *slog.Logger) (*endpoint, error) {
 	if err != nil {
 		return nil, pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("cannot listen on %s: %v", address, err), "choose another address with --mirror")
 	}
+	return listener, nil
+}
+
+func newEndpoint(listener net.Listener, log *slog.Logger) *endpoint {
 	e := &endpoint{listener: listener, log: log, tickets: make(map[string]*ticket)}
 	e.handler = ociserver.New(ociserver.Config{Authorizer: e, Open: e.open, Log: log})
-	return e, nil
+	return e
 }
 
 // Address is where it listens, "127.0.0.1:5050".

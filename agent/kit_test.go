@@ -226,7 +226,7 @@ func (k *kit) start(directory string) *instance {
 		Secrets:    secret.Mux{"file": secretfile.New(secretfile.Config{Dir: k.secrets})},
 		Exchangers: map[pierhead.RegistryType]exchange.Exchanger{pierhead.RegistryGeneric: basic.New()}})
 	config := Config{Name: "local", Directory: directory, Server: k.wrap(k.client(k.url, k.token)), Engine: k.engine, Broker: b, Snapshot: snapshot,
-		DataKey: keys.Public(), Endpoint: "127.0.0.1:0", Log: logger, Now: k.now}
+		DataKey: keys.Public(), Endpoint: listener, Log: logger, Now: k.now}
 	k.change(&config)
 	a, err := New(config, events)
 	k.must(err)

@@ -79,6 +79,39 @@ func TestLogShippingEndsWithItsContextAndWithADeletedExecution(t *testing.T) {
 	}
 }
 
+// A server that was set back to a backup has less than it said: it gets the log from the beginning, once.
+func TestLogIsShippedAgainToAServerThatWasSetBack(t *testing.T) {
+	l := logOf(t)
+	text := strings.Repeat("0123456789abcdef", 50_000)
+	if _, err := l.Write([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	l.End()
+	var server []byte
+	setBack := 0
+	send := func(_ context.Context, offset int64, data []byte) (int64, error) {
+		if len(server) > 0 && setBack < 1 || setBack > 1 {
+			setBack++
+			server = server[:100]
+		}
+		if offset > int64(len(server)) {
+			return 0, pierhead.NewProblem(pierhead.ErrConflict, "a gap", "")
+		}
+		if have := int64(len(server)) - offset; have < int64(len(data)) {
+			server = append(server, data[have:]...)
+		}
+		return int64(len(server)), nil
+	}
+	if err := l.ship(t.Context(), send); err != nil || string(server) != text {
+		t.Errorf("%v; the server has %d bytes of %d", err, len(server), len(text))
+	}
+	setBack, server = 2, server[:0]
+	server = append(server, text[:200]...)
+	if err := l.ship(t.Context(), send); !errors.Is(err, pierhead.ErrConflict) {
+		t.Errorf("a server that always conflicts: %v", err)
+	}
+}
+
 func TestSkipWriterGoesOnWhereTheLogStands(t *testing.T) {
 	for skip := range int64(12) {
 		var got bytes.Buffer

@@ -25,6 +25,7 @@ func policy(p pierhead.PullPolicy) func(*api.Spec) {
 
 // An image that lies on the node serves a project that proved its own access within the last hour, and nobody else.
 func TestPullPolicies(t *testing.T) {
+	t.Parallel()
 	k := newKit(t)
 	var asked atomic.Int64
 	k.inRegistrysPlace(func(w http.ResponseWriter, r *http.Request) { asked.Add(1); k.serveRegistry(w, r) })
@@ -82,6 +83,7 @@ func TestKnownImagesAreBounded(t *testing.T) {
 
 // A login that is refused, at once or in the middle of the pull, is given up for an anonymous pull, and that is said once.
 func TestPulledAnonymously(t *testing.T) {
+	t.Parallel()
 	for _, from := range []string{"/v2/", "/blobs/"} {
 		k := newKit(t)
 		var refused atomic.Bool
@@ -111,6 +113,7 @@ func TestPulledAnonymously(t *testing.T) {
 
 // What the registry said is told, with the digest that it was about, and not what the engine made of it.
 func TestPullFailureSaysWhatTheRegistrySaid(t *testing.T) {
+	t.Parallel()
 	k := newKit(t)
 	k.inRegistrysPlace(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.URL.Path, "/blobs/") {
@@ -177,6 +180,7 @@ const d = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b8
 
 // The end-point gives one repository to whoever has the password of a ticket that is not revoked, and nothing else.
 func TestEndpoint(t *testing.T) {
+	t.Parallel()
 	k := newKit(t)
 	paused, goOn := make(chan struct{}), make(chan struct{})
 	k.atCall(func(call string) error {
@@ -262,7 +266,7 @@ func ask(t *testing.T, method, url, password, host string) (int, http.Header, st
 
 func TestEndpointIsOnLoopbackOnly(t *testing.T) {
 	for _, address := range []string{"0.0.0.0:0", ":0", "192.0.2.1:5050", "localhost:0", "127.0.0.1", ""} {
-		if _, err := listenEndpoint(address, nil); !errors.Is(err, pierhead.ErrBadInput) || pierhead.HintOf(err) == "" {
+		if _, err := ListenEndpoint(address); !errors.Is(err, pierhead.ErrBadInput) || pierhead.HintOf(err) == "" {
 			t.Errorf("%q: %v", address, err)
 		}
 	}
@@ -270,6 +274,7 @@ func TestEndpointIsOnLoopbackOnly(t *testing.T) {
 
 // A snapshot that cannot be used does not keep the node from starting.
 func TestSnapshotThatIsOfNoUse(t *testing.T) {
+	t.Parallel()
 	k, directory := newKit(t), t.TempDir()
 	k.must(os.WriteFile(filepath.Join(directory, "snapshot.json"), []byte(`{"Organizations":[{"Registries":[{"Enabled":true,"Match":["[*"]}]}]}`), 0o600))
 	k.start(directory)

@@ -117,6 +117,7 @@ func (k *kit) startWith(directory string, steps *killer) *instance {
 // Whenever an agent is killed, the next one on its directory brings the execution to the end that it would have come to:
 // the program ran once, and not a byte of the log is missing, doubled or different.
 func TestKilledAtEveryStep(t *testing.T) {
+	t.Parallel()
 	k := newKit(t)
 	for at := 1; ; at++ {
 		directory, steps, killed := t.TempDir(), &killer{at: at}, make(chan struct{})
@@ -157,6 +158,7 @@ func TestKilledAtEveryStep(t *testing.T) {
 
 // Whenever somebody asks for the end, the execution stops: nothing runs and nothing is left.
 func TestStoppedAtEveryStep(t *testing.T) {
+	t.Parallel()
 	k := newKit(t)
 	k.runsProgram(untilAsked)
 	for at := 1; ; at++ {
@@ -189,6 +191,7 @@ func TestStoppedAtEveryStep(t *testing.T) {
 
 // Whichever call the engine does not answer, or answers into the void, the execution waits and goes on.
 func TestEngineGoesAwayAtEveryCall(t *testing.T) {
+	t.Parallel()
 	k := newKit(t)
 	for at := 1; ; at++ {
 		directory, steps := t.TempDir(), &killer{at: at, act: func() error { return fmt.Errorf("gone: %w", engine.ErrUnreachable) }}
@@ -214,6 +217,7 @@ func TestEngineGoesAwayAtEveryCall(t *testing.T) {
 }
 
 func TestEngineIsAwayWhileTheContainerRuns(t *testing.T) {
+	t.Parallel()
 	k, directory, release := newKit(t), t.TempDir(), make(chan struct{})
 	k.runsProgram(func(_ context.Context, p enginetest.Process) int {
 		fmt.Fprint(p.Stdout, "before\n")
@@ -238,6 +242,7 @@ func TestEngineIsAwayWhileTheContainerRuns(t *testing.T) {
 
 // A machine that goes down takes its containers along. They are not run a second time, and did not succeed.
 func TestMachineGoesDown(t *testing.T) {
+	t.Parallel()
 	for _, meanwhile := range []bool{false, true} {
 		k, directory := newKit(t), t.TempDir()
 		k.runsProgram(untilAsked)
@@ -259,6 +264,7 @@ func TestMachineGoesDown(t *testing.T) {
 }
 
 func TestContainerIsLost(t *testing.T) {
+	t.Parallel()
 	k, directory := newKit(t), t.TempDir()
 	k.runsProgram(untilAsked)
 	agent := k.start(directory)
@@ -278,6 +284,7 @@ func TestContainerIsLost(t *testing.T) {
 // The time limit counts from the container's start, whatever the agent does. A container that ended within it while the
 // agent was away is not over its time.
 func TestTimeLimitAcrossARestart(t *testing.T) {
+	t.Parallel()
 	limit := func(s *api.Spec) { s.TimeLimitSeconds = 3600 }
 	for name, c := range map[string]struct {
 		program enginetest.Program
@@ -325,6 +332,7 @@ func (l fullLayer) Create(name string) (durable.File, error) {
 
 // A full disk fails what has not begun, and says whose turn it is; what runs comes to its true end.
 func TestDiskFull(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		when  string
 		state pierhead.ExecutionState
