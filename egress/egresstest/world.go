@@ -216,6 +216,9 @@ func (s *Server) Knows(secret string) bool { return Contains(s.Received(), secre
 
 // Contains tells whether a text holds a secret: as it is, URL-encoded, in hexadecimal, or anywhere inside a base64 text.
 func Contains(text, secret string) bool {
+	if len(secret) < 6 {
+		panic("a secret that is found by chance")
+	}
 	forms := []string{secret, url.QueryEscape(secret), url.PathEscape(secret), hex.EncodeToString([]byte(secret))}
 	for shift := range 3 {
 		encoded := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("x", shift) + secret))

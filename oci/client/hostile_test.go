@@ -1,0 +1,329 @@
+package client_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"pierhead.dev/pierhead/credential"
+	"pierhead.dev/pierhead/egress"
+	"pierhead.dev/pierhead/oci"
+	"pierhead.dev/pierhead/oci/client"
+)
+
+// everything accepts and records; it plays a token server that takes all logins.
+var everything = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	answer(w, 200, `{"token":"stolen","access_token":"stolen"}`)
+})
+
+func challenging(text string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("WWW-Authenticate", text)
+		answer(w, 401, "")
+	})
+}
+
+func bearerAt(realm string) string { return fmt.Sprintf("Bearer realm=%q,service=\"s\"", realm) }
+
+// Each advisory of FIELD P18 and its relatives: a registry that sends the login to a token server of another.
+func TestP18RealmsOfOthers(t *testing.T) {
+	for _, test := range []struct{ registry, realm string }{
+		{"ghcr.io", "https://evilghcr.io/token"},                                              // GHSA-6c87-g9pw-78fx: suffix
+		{"ghcr.io", "https://ghcr.io.evil.com/token"},                                         // connaisseur PR#2166: prefix
+		{"111122223333.dkr.ecr.eu-west-1.amazonaws.com", "https://x.amazonaws.com.evil.com/"}, // substring
+		{"registry-1.docker.io", "https://docker.io.evil.com/token"},
+		{"registry-1.docker.io", "https://evilauth.docker.io.evil.com/"},
+		{"acme.azurecr.io", "https://acme.azurecr.io.evil.com/oauth2/token"}, // docker-credential-acr-env#21: unanchored
+		{"acme.azurecr.io", "https://evil.azurecr.io/oauth2/token"},
+		{"evil.com", "https://auth.docker.io/token"}, // the victim's token server, which would answer evil.com's challenge
+		{"r.example.com", "https://sub.r.example.com/token"},
+		{"r.example.com", "https://example.com/token"},
+		{"r.example.com", "https://r.example.com:8443/token"},
+		{"r.example.com", "http://r.example.com/token"}, // go-containerregistry#2193, CVE-2020-15157
+		{"r.example.com", "https://evil.com/token?realm=r.example.com"},
+		{"r.example.com", "https://r.example.com@evil.com/token"},
+		{"r.example.com", "https://169.254.169.254/latest/api/token"},
+		{"r.example.com", "https://127.0.0.1/token"},
+	} {
+		t.Run(test.registry+" to "+test.realm, func(t *testing.T) {
+			f := newFixture(t)
+			f.HTTPS(test.registry, challenging(bearerAt(test.realm)))
+			u, err := url.Parse(test.realm)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if u.Scheme == "http" {
+				f.HTTP(u.Host, everything)
+			} else if u.Host != test.registry && u.Hostname() != "169.254.169.254" && u.Hostname() != "127.0.0.1" {
+				f.HTTPS(u.Host, everything)
+			}
+			for _, c := range []credential.Credential{login(marker, canonical(test.registry)), credential.New("<token>", marker, time.Time{}, []string{canonical(test.registry)})} {
+				k := f.client(egress.Rules{Host: test.registry}, c)
+				_, err := k.Manifest(t.Context(), repo, "v1")
+				if err == nil || client.Refused(err) || !errors.Is(err, egress.ErrRefused) {
+					t.Errorf("%v", err)
+				}
+			}
+			f.nobodyElse(marker)
+			for _, s := range f.Servers() {
+				if s.Host != test.registry && s.Received() != "" {
+					t.Errorf("%s was asked at all: %.100q", s.Host, s.Received())
+				}
+			}
+		})
+	}
+}
+
+func canonical(host string) string {
+	if host == "registry-1.docker.io" {
+		return "docker.io"
+	}
+	return host
+}
+
+// With a login, an unpaired token server is an error that says so; where the registry takes Basic too, that serves; and
+// a realm that an admin confirmed is as good as the registry's own. Without a login there is nothing to lose.
+func TestP18RealmsConfirmedOrNot(t *testing.T) {
+	f := newFixture(t)
+	i := &issuer{realm: "https://auth.example.org/token", password: is(marker), public: true}
+	f.HTTPS("auth.example.org", i)
+	f.HTTPS(host, i.protect(f.inner))
+	_, err := f.client(egress.Rules{}, login(marker)).Manifest(t.Context(), repo, "v1")
+	want := "manifest v1 of r.example.com/acme/app: refused by a rule: auth.example.org is not a token server of r.example.com; the login was not sent there"
+	if err == nil || !client.Withheld(err) || client.Refused(err) || !errors.Is(err, oci.ErrUnauthorized) || err.Error() != want || i.count() != 0 {
+		t.Errorf("%v", err)
+	}
+	f.reads(f.client(egress.Rules{}))
+	f.nobodyElse(marker)
+	f.reads(f.client(egress.Rules{Realms: []string{"auth.example.org"}}, login(marker)))
+	f.nobodyElse(marker, "auth.example.org")
+
+	f = newFixture(t)
+	evil := f.HTTPS("evil.com", everything)
+	f.HTTPS(host, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, password, _ := r.BasicAuth(); password == marker {
+			f.inner.ServeHTTP(w, r)
+			return
+		}
+		challenging(bearerAt("https://evil.com/token")+`, Basic realm="x"`).ServeHTTP(w, r)
+	}))
+	f.reads(f.client(egress.Rules{}, login(marker)))
+	if evil.Received() != "" {
+		t.Error("evil.com was asked")
+	}
+}
+
+// A registry that learns of a login only later: what it asked an anonymous caller is checked again.
+func TestP18RememberedChallenges(t *testing.T) {
+	f := newFixture(t)
+	f.HTTPS("evil.com", everything)
+	f.HTTPS(host, challenging(bearerAt("https://evil.com/token")))
+	c := f.client(egress.Rules{}, credential.Credential{})
+	_, err := c.Manifest(t.Context(), repo, "v1")
+	if err == nil {
+		t.Error("nobody let it in")
+	}
+	f.logins = []credential.Credential{login(marker)}
+	if _, err = c.Manifest(t.Context(), repo, "v1"); !client.Withheld(err) {
+		t.Errorf("%v", err)
+	}
+	f.nobodyElse(marker)
+}
+
+func TestP18TokenServersThatRedirect(t *testing.T) {
+	for _, location := range []string{"https://evil.com/", "https://sub." + host + "/", "https://" + host + ":8443/", "http://" + host + "/"} {
+		f := newFixture(t)
+		for _, other := range []string{"evil.com", "sub." + host, host + ":8443"} {
+			f.HTTPS(other, everything)
+		}
+		f.HTTPS(host, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/token" {
+				w.Header().Set("Location", location)
+				w.WriteHeader(307)
+				return
+			}
+			challenging(bearerAt("https://"+host+"/token")).ServeHTTP(w, r)
+		}))
+		for _, c := range []credential.Credential{login(marker), credential.New("<token>", marker, time.Time{}, []string{host})} {
+			_, err := f.client(egress.Rules{}, c).Manifest(t.Context(), repo, "v1")
+			if err == nil || client.Refused(err) || !errors.Is(err, egress.ErrRefused) {
+				t.Errorf("%s: %v", location, err)
+			}
+		}
+		f.nobodyElse(marker, host)
+	}
+}
+
+// Blobs lie elsewhere: that host gets no Authorization, its challenge is not answered, and its refusal is its own.
+func TestP18StorageIsNotTheRegistry(t *testing.T) {
+	f := newFixture(t)
+	i := &issuer{realm: "https://" + host + "/token", password: is(marker)}
+	var storage http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "" {
+			answer(w, 400, "Only one auth mechanism allowed") // as S3 has it
+			return
+		}
+		f.ranged(w, r, f.layer)
+	})
+	f.HTTPS("bucket.s3.example.com", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { storage.ServeHTTP(w, r) }))
+	f.HTTPS(host, withToken(i, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if isBlob(r) {
+			w.Header().Set("Location", "https://bucket.s3.example.com/x?X-Amz-Signature=sig")
+			w.WriteHeader(307)
+			return
+		}
+		f.inner.ServeHTTP(w, r)
+	})))
+	c := f.client(egress.Rules{}, login(marker))
+	f.reads(c)
+	if got, err := blob(t, c, f.blob, 17, 100); err != nil || got != string(f.layer[17:117]) {
+		t.Errorf("%q, %v", got, err)
+	}
+	for status, kind := range map[int]error{401: oci.ErrUnavailable, 403: oci.ErrUnavailable, 404: oci.ErrUnavailable, 429: oci.ErrTooManyRequests, 200: oci.ErrDigestInvalid} {
+		storage = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("WWW-Authenticate", bearerAt("https://bucket.s3.example.com/steal")+`, Basic realm="x"`)
+			w.WriteHeader(status)
+			fmt.Fprint(w, "<?xml version='1.0'?><Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>")
+		})
+		_, err := blob(t, c, f.blob, 0, -1)
+		var e *client.Error
+		if !errors.As(err, &e) || !errors.Is(err, kind) || client.Refused(err) || e.Place != client.PlaceStorage || e.Login || status != 200 && e.Host != "bucket.s3.example.com" {
+			t.Errorf("%d: %v (%+v)", status, err, e)
+		}
+		if strings.Contains(err.Error(), "sig") {
+			t.Errorf("a signature is in %v", err)
+		}
+	}
+	if n := strings.Count(fmt.Sprint(f.took()), "instead"); n != 0 {
+		t.Errorf("the login was renewed for another host's sake: %q", f.took())
+	}
+	f.nobodyElse(marker, host)
+	f.nobodyElse("token-", host)
+}
+
+// Answers of token servers that are too long, no tokens, or would break a header.
+func TestP18TokensThatAreNone(t *testing.T) {
+	for name, body := range map[string]string{
+		"too long": `{"token":"` + strings.Repeat("x", 1<<20) + `"}`, "a web page": "<html>" + marker, "nothing": "", "an array": `["x"]`, "no token": `{"expires_in":5}`,
+		"a line break": `{"token":"a\r\nX-Evil: 1"}`, "a space": `{"token":"a b"}`, "not ASCII": `{"token":"ü"}`, "a number": `{"token":5}`,
+	} {
+		f := newFixture(t)
+		f.HTTPS(host, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/token" {
+				answer(w, 200, body)
+				return
+			}
+			challenging(bearerAt("https://"+host+"/token")).ServeHTTP(w, r)
+		}))
+		_, err := f.client(egress.Rules{}, login(marker)).Manifest(t.Context(), repo, "v1")
+		var e *client.Error
+		if !errors.As(err, &e) || e.Place != client.PlaceTokenServer || client.Refused(err) || !errors.Is(err, oci.ErrUnavailable) || strings.Contains(err.Error(), marker) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// Challenges that lead nowhere are answers, not loops.
+func TestChallengesThatLeadNowhere(t *testing.T) {
+	for _, text := range []string{"", "Negotiate", "Bearer", `Bearer realm=""`, `Bearer realm="/token"`, `Bearer realm="token"`, `Bearer realm="%zz"`, `Bearer realm="https://"`, `Bearer realm="a",realm="b"`, `Digest realm="x",nonce="y"`, strings.Repeat("Basic ", 5000)} {
+		f := newFixture(t)
+		f.HTTPS(host, challenging(text))
+		for _, logins := range [][]credential.Credential{nil, {login(marker)}} {
+			_, err := f.client(egress.Rules{}, logins...).Manifest(t.Context(), repo, "v1")
+			if !errors.Is(err, oci.ErrUnauthorized) || client.Refused(err) {
+				t.Errorf("%.40q: %v", text, err)
+			}
+		}
+		f.nobodyElse(marker)
+	}
+}
+
+// A property: whatever registries, token servers and storages answer, no byte of a login reaches a host that is not its
+// own or its confirmed token server, and no byte of a token one that is not the registry.
+func TestP18NoCredentialByteElsewhere(t *testing.T) {
+	seed := rand.Uint64()
+	random := rand.New(rand.NewPCG(seed, 1))
+	hosts := []string{"r.example.com", "evilr.example.com", "sub.r.example.com", "example.com", "r.example.com.evil.com", "r.example.com:8443", "auth.example.org", "ghcr.io", "evil.com"}
+	one := func(list []string) string { return list[random.IntN(len(list))] }
+	place := func() string {
+		scheme := one([]string{"https://", "https://", "https://", "http://", "//", "HTTPS://"})
+		return scheme + one([]string{"", "", "", "r.example.com@", "ci:x@"}) + one(hosts) + one([]string{"", "", ":443", "."}) + one([]string{"/token", "/", "/v2/x", "?a=b", ""})
+	}
+	f := newFixture(t)
+	// Each host does anything to anybody; hidden tokens are told by their marker.
+	const token = "Tok3n-of-the-registry"
+	hostile := func(w http.ResponseWriter, r *http.Request) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		for range random.IntN(3) {
+			w.Header().Add("WWW-Authenticate", one([]string{bearerAt(place()), bearerAt(place()), bearerAt("https://" + r.Host + "/token"), bearerAt("https://auth.example.org/token"), `Basic realm="` + place() + `"`, "Negotiate"}))
+		}
+		w.Header().Set("Location", one([]string{place(), place(), "/v2/y", "/token"}))
+		w.Header().Set("Link", "<"+place()+`>; rel="next"`)
+		w.Header().Set("Docker-Content-Digest", f.digest.String())
+		body := one([]string{`{"token":"` + token + `"}`, string(f.manifest), "expired", string(f.layer), ""})
+		w.WriteHeader([]int{200, 200, 401, 401, 401, 403, 400, 307, 302, 308, 201, 202, 404, 503}[random.IntN(14)])
+		fmt.Fprint(w, body)
+	}
+	for _, h := range hosts {
+		f.HTTPS(h, http.HandlerFunc(hostile))
+		if !strings.Contains(h, ":") {
+			f.HTTP(h, http.HandlerFunc(hostile))
+		}
+	}
+	served := 0
+	for range 200 {
+		home := one(hosts)
+		rules := egress.Rules{Host: home}
+		allowed := []string{home}
+		if random.IntN(2) == 0 {
+			rules.Realms = []string{"auth.example.org"}
+			allowed = append(allowed, "auth.example.org")
+		}
+		secret := fmt.Sprintf("%s-%d", marker, random.Uint64())
+		user := one([]string{"ci", "ci", "<token>"})
+		c := f.client(rules, credential.New(user, secret, time.Time{}, []string{home}), credential.New(user, secret+"2", time.Time{}, []string{home}))
+		before := f.received()
+		attack(t, f, c)
+		for server, text := range f.received() {
+			text = strings.TrimPrefix(text, before[server])
+			s := added(text)
+			if s.knows(secret) {
+				served++
+			}
+			if s.knows(secret) && !(contains(allowed, server.host) && server.secure) {
+				t.Fatalf("seed %d: the login for %s reached %v", seed, home, server)
+			}
+			if s.knows(token) && !(server.host == home && server.secure) {
+				t.Fatalf("seed %d: a token of %s reached %v", seed, home, server)
+			}
+		}
+	}
+	if served < 20 {
+		t.Errorf("seed %d: only %d logins were sent at all: this proves little", seed, served)
+	}
+}
+
+// attack uses every face of the client once.
+func attack(t *testing.T, f *fixture, c *client.Client) {
+	ctx := t.Context()
+	var errs []error
+	_, err := c.Resolve(ctx, repo, "v1")
+	errs = append(errs, err)
+	_, err = c.Manifest(ctx, repo, f.digest.String())
+	errs = append(errs, err)
+	_, err = blob(t, c, f.blob, 0, -1)
+	errs = append(errs, err)
+	_, err = c.StatBlob(ctx, repo, f.blob)
+	errs = append(errs, err)
+	for _, err := range errs {
+		if err != nil && strings.Contains(fmt.Sprintf("%v %+v %#v", err, err, err), marker) {
+			t.Fatalf("a login is in an error: %v", err)
+		}
+	}
+}
