@@ -86,7 +86,7 @@ type Agent struct {
 // workWait is how long one question for work stays open.
 const workWait = 30 * time.Second
 
-// New makes an agent and takes its end-point's port; Run begins the work. Events is where the broker records.
+// New makes an agent; Run begins the work, and closes the end-point when it ends. Events is where the broker records.
 func New(config Config, events *Spool) (*Agent, error) {
 	if config.Slots == 0 {
 		config.Slots = 4
@@ -120,7 +120,11 @@ func (a *Agent) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.endpoint.serve(ctx) })
 	group.Go(func() error { return a.Snapshot.follow(ctx, a.Server.Snapshot) })
-	group.Go(func() error { return a.events.deliver(ctx, a.Server.DeliverEvents) })
+	group.Go(func() error {
+		return a.events.deliver(ctx, func(ctx context.Context, events []pierhead.Event) error {
+			return a.confirm(ctx, a.Server.DeliverEvents(ctx, events))
+		})
+	})
 	group.Go(func() error { return a.publishKey(ctx) })
 	if a.Engine == nil && len(kept) > 0 {
 		a.Log.Warn("without an engine, executions of an earlier start are left as they are", "count", len(kept))

@@ -225,6 +225,8 @@ func (k *kit) start(directory string) *instance {
 	b := broker.New(broker.Config{Registries: snapshot, Events: events, Sealed: keys, Now: k.now,
 		Secrets:    secret.Mux{"file": secretfile.New(secretfile.Config{Dir: k.secrets})},
 		Exchangers: map[pierhead.RegistryType]exchange.Exchanger{pierhead.RegistryGeneric: basic.New()}})
+	listener, err := ListenEndpoint("127.0.0.1:0")
+	k.must(err)
 	config := Config{Name: "local", Directory: directory, Server: k.wrap(k.client(k.url, k.token)), Engine: k.engine, Broker: b, Snapshot: snapshot,
 		DataKey: keys.Public(), Endpoint: listener, Log: logger, Now: k.now}
 	k.change(&config)

@@ -98,18 +98,32 @@ func (s *Spool) deliver(ctx context.Context, send func(context.Context, []pierhe
 			}
 		}
 		err := send(ctx, events)
-		if err != nil && !permanent(err) {
+		if permanent(err) {
+			err = s.oneByOne(ctx, events, send)
+		}
+		if err != nil {
 			if err := wait.pause(ctx); err != nil {
 				return err
 			}
 			continue
 		}
-		if err != nil {
-			s.log.Error("the control plane refuses events; they are dropped", "count", len(events), "error", err)
-		}
 		wait.reset()
 		s.drop(names)
 	}
+}
+
+// oneByOne drops, of events that are refused together, those that are refused alone too.
+func (s *Spool) oneByOne(ctx context.Context, events []pierhead.Event, send func(context.Context, []pierhead.Event) error) error {
+	for _, event := range events {
+		err := send(ctx, []pierhead.Event{event})
+		if err != nil && !permanent(err) {
+			return err
+		}
+		if err != nil {
+			s.log.Error("the control plane refuses an event; it is dropped", "event", event.ID, "kind", event.Kind, "error", err)
+		}
+	}
+	return nil
 }
 
 func (s *Spool) batch() (names []string, events []pierhead.Event) {

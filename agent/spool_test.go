@@ -62,3 +62,32 @@ func TestSpoolDeliversEachEventOnceWhateverBreaks(t *testing.T) {
 		t.Errorf("%d events are still on disk", len(left.names))
 	}
 }
+
+// One event that the control plane does not take costs no other.
+func TestSpoolDropsOnlyWhatIsRefused(t *testing.T) {
+	spool, err := OpenSpool(t.TempDir(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []string{"a", "bad", "b"} {
+		spool.Record(pierhead.Event{Kind: kind})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var got []string
+	err = spool.deliver(ctx, func(_ context.Context, events []pierhead.Event) error {
+		for _, event := range events {
+			if event.Kind == "bad" {
+				return pierhead.NewProblem(pierhead.ErrBadInput, "no such kind", "")
+			}
+		}
+		for _, event := range events {
+			if got = append(got, event.Kind); event.Kind == "b" {
+				cancel()
+			}
+		}
+		return nil
+	})
+	if !errors.Is(err, context.Canceled) || len(got) != 2 {
+		t.Errorf("%v; delivered: %q", err, got)
+	}
+}

@@ -2,12 +2,14 @@ package server
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
 	"pierhead.dev/pierhead"
 	"pierhead.dev/pierhead/api"
 	"pierhead.dev/pierhead/oci/hosted"
+	"pierhead.dev/pierhead/store"
 )
 
 // Garbage decides who may have garbage collected.
@@ -29,14 +31,22 @@ type collectGarbage struct {
 func (s *Server) garbageRoutes() {
 	handle(s, operation{id: "collect-garbage", method: http.MethodPost, path: "/garbage-collections", tag: "registry", summary: "Delete what the hosted registry no longer needs"},
 		func(ctx context.Context, c pierhead.Caller, in collectGarbage) (api.CollectionReport, error) {
-			if err := s.config.Store.AllowCollection(ctx, c, in.Body.DryRun); err != nil {
-				return api.CollectionReport{}, err
+			// On a full disk the audit log has no room either, but collecting is how room is made: the entry follows.
+			full := s.config.Store.AllowCollection(ctx, c, in.Body.DryRun)
+			if full != nil && !errors.Is(full, store.ErrDiskFull) {
+				return api.CollectionReport{}, full
 			}
 			if s.config.Collector == nil {
 				return api.CollectionReport{}, pierhead.NewProblem(pierhead.ErrNotFound, "this process has no hosted registry", "")
 			}
 			r, err := s.config.Collector.Collect(ctx, hosted.CollectOptions{DryRun: in.Body.DryRun, Untagged: in.Body.Untagged,
 				MinAge: time.Duration(in.Body.MinAgeSeconds) * time.Second})
+			if err == nil && full != nil {
+				err = s.config.Store.AllowCollection(ctx, c, in.Body.DryRun)
+				if in.Body.DryRun && errors.Is(err, store.ErrDiskFull) {
+					err = nil // nothing was done that the log could miss
+				}
+			}
 			return api.CollectionReport{
 				DryRun: r.DryRun, Repositories: r.Repositories, Tags: r.Tags, Manifests: r.Manifests, Blobs: r.Blobs, Bytes: r.Bytes,
 				RemovedManifests: r.Removed.Manifests, RemovedBlobs: r.Removed.Blobs, RemovedBytes: r.Removed.Bytes, RemovedUploads: r.Removed.Uploads,

@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"sync"
 	"time"
 
-	"io/fs"
-	"os"
 	"pierhead.dev/pierhead/internal/durable"
 	"pierhead.dev/pierhead/internal/tokens"
 )
@@ -42,6 +43,8 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler, log
 		Handler: handler, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug), // handshakes of strangers, mostly
 	}
+	silent := new(silentConns)
+	server.ConnState = silent.note
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	select {
@@ -50,6 +53,7 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler, log
 	case <-ctx.Done():
 	}
 	drain()
+	silent.close()
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
 	defer cancel()
 	if err := server.Shutdown(grace); err != nil {
@@ -57,6 +61,25 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler, log
 		return server.Close()
 	}
 	return nil
+}
+
+// silentConns are the connections on which nothing was asked yet: spare ones of clients' pools. http.Server.Shutdown
+// would wait five seconds for each.
+type silentConns struct{ conns sync.Map }
+
+func (s *silentConns) note(c net.Conn, state http.ConnState) {
+	if state == http.StateNew {
+		s.conns.Store(c, nil)
+	} else {
+		s.conns.Delete(c)
+	}
+}
+
+func (s *silentConns) close() {
+	s.conns.Range(func(c, _ any) bool {
+		_ = c.(net.Conn).Close()
+		return true
+	})
 }
 
 // OpenTokenKey reads the key that signs registry tokens from a file, or makes it there, mode 0600.

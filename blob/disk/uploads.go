@@ -20,6 +20,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"pierhead.dev/pierhead/blob"
+	"pierhead.dev/pierhead/internal/durable"
 )
 
 const (
@@ -224,8 +225,15 @@ func (u *session) Append(ctx context.Context, offset int64, r io.Reader) (blob.U
 	if err := u.rehash(f); err != nil {
 		return u.Info(), errors.Join(writing(u, err), f.Close())
 	}
-	w := &hashing{file: f, hash: u.hash, size: u.Info().Size, max: u.store.maxBlob, grown: u.grown}
-	err = w.copy(ctx, r)
+	before := u.Info().Size
+	w := &hashing{file: f, hash: u.hash, size: before, max: u.store.maxBlob, grown: u.grown}
+	if err = w.copy(ctx, r); durable.Full(err) {
+		// What came would be kept for the client to go on with; on a full disk it is in everybody's way.
+		if cut := f.Truncate(before); cut == nil {
+			u.hash = nil
+			u.grown(before)
+		}
+	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return u.Info(), writing(u, err)
 	}

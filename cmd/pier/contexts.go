@@ -83,12 +83,10 @@ func (p *program) writeContexts(file contextFile) error {
 	return durable.WriteFile(durable.OS{}, path, text)
 }
 
-// connection is the server to talk to. PIER_SERVER and PIER_TOKEN win over the contexts.
+// connection is the server to talk to. PIER_SERVER and PIER_TOKEN win over the contexts, and PIER_CA names a file with the
+// server's own CA; without it the CA is the one of a context for the same server. name is "" where no context is used.
 func (p *program) connection() (name string, c clientContext, err error) {
 	token := p.env("PIER_TOKEN")
-	if p.serverURL != "" && token != "" {
-		return "", clientContext{Server: p.serverURL, Token: token}, nil
-	}
 	file, err := p.readContexts()
 	if err != nil {
 		return "", c, err
@@ -97,18 +95,36 @@ func (p *program) connection() (name string, c clientContext, err error) {
 		name = file.Current
 	}
 	c, ok := file.Contexts[name]
-	if !ok && (name != "" || token == "") {
+	switch {
+	case p.serverURL != "" && token != "":
+		name, c = "", clientContext{Server: p.serverURL, CA: file.caOf(p.serverURL)}
+	case p.serverURL != "" && p.serverURL != c.Server: // a context's token is for that context's server
+		return "", c, pierhead.NewProblem(pierhead.ErrNotAllowed, fmt.Sprintf("no token is known for %s", p.serverURL), "set PIER_TOKEN")
+	case !ok && p.contextName != "":
+		return "", c, pierhead.NewProblem(pierhead.ErrNotFound, fmt.Sprintf("there is no context %q", p.contextName), "see the names in the file that --contexts names")
+	case !ok:
 		return "", c, pierhead.NewProblem(pierhead.ErrNotAllowed, "there is no context to log in with",
 			"on the machine that runs `pier up`, be the user who started it; elsewhere set PIER_SERVER and PIER_TOKEN (pier token create)")
-	}
-	if p.serverURL != "" && p.serverURL != c.Server {
-		if token == "" { // a context's token is for that context's server
-			return "", c, pierhead.NewProblem(pierhead.ErrNotAllowed, fmt.Sprintf("no token is known for %s", p.serverURL), "set PIER_TOKEN")
-		}
-		c = clientContext{Server: p.serverURL}
 	}
 	if token != "" {
 		c.Token = token
 	}
+	if path := p.env("PIER_CA"); path != "" {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return "", c, pierhead.NewProblem(pierhead.ErrBadInput, "PIER_CA: "+err.Error(), "it names a PEM file with the server's CA")
+		}
+		c.CA = string(text)
+	}
 	return name, c, nil
+}
+
+// caOf is the CA that some context knows for a server.
+func (f contextFile) caOf(server string) string {
+	for _, c := range f.Contexts {
+		if c.Server == server {
+			return c.CA
+		}
+	}
+	return ""
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 
 	"pierhead.dev/pierhead"
 	"pierhead.dev/pierhead/blob/disk"
@@ -35,40 +37,41 @@ type controlPlane struct {
 	person    string
 }
 
-// openControlPlane takes the port first, so that a port in use changes nothing on disk but the directory itself.
-func openControlPlane(ctx context.Context, config upConfig, data *dataDirectory, log *slog.Logger) (plane *controlPlane, err error) {
-	plane = new(controlPlane)
-	defer func() {
-		if err != nil {
-			plane.Close()
-		}
-	}()
+// listenControlPlane takes the port, before anything is written.
+func listenControlPlane(ctx context.Context, config upConfig, data *dataDirectory) (*controlPlane, error) {
+	plane := new(controlPlane)
 	if err := plane.listen(ctx, config, data); err != nil {
+		plane.Close()
 		return nil, err
 	}
-	if plane.store, err = store.Open(ctx, "sqlite:"+data.in("server", "pierhead.db"), store.Options{URL: plane.URL}); err != nil {
-		return nil, err
+	return plane, nil
+}
+
+// open opens what the control plane keeps, and makes the administrator at the first start.
+func (c *controlPlane) open(ctx context.Context, config upConfig, data *dataDirectory, log *slog.Logger) (err error) {
+	if c.store, err = store.Open(ctx, "sqlite:"+data.in("server", "pierhead.db"), store.Options{URL: c.URL}); err != nil {
+		return err
 	}
 	key, err := server.OpenTokenKey(data.in("server", "token-key.pem"))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := writePublicKey(data.in("server", "token-key.pub"), key); err != nil {
-		return nil, err
+		return err
 	}
-	if plane.registry, err = openHosted(data.in("registry"), plane.URL, key.ID(), key.Public(), log); err != nil {
-		return nil, err
+	if c.registry, err = openHosted(data.in("registry"), c.URL, key.ID(), key.Public(), log); err != nil {
+		return err
 	}
-	person, text, created, err := plane.store.Bootstrap(ctx, config.Admin)
+	person, text, created, err := c.store.Bootstrap(ctx, config.Admin)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if plane.person = person.Name; created {
-		plane.admin = text
+	if c.person = person.Name; created {
+		c.admin = text
 	}
-	plane.server, err = server.New(server.Config{URL: plane.URL, Store: plane.store, Tokens: key, Registry: plane.registry.handler,
-		Collector: plane.registry.Registry, Version: version, Log: log})
-	return plane, err
+	c.server, err = server.New(server.Config{URL: c.URL, Store: c.store, Tokens: key, Registry: c.registry.handler,
+		Collector: c.registry.Registry, Version: version, Log: log})
+	return err
 }
 
 func (c *controlPlane) listen(ctx context.Context, config upConfig, data *dataDirectory) error {
@@ -106,6 +109,9 @@ func writePublicKey(path string, key *tokens.Key) error {
 	if err != nil {
 		return err
 	}
+	if written, err := os.ReadFile(path); err == nil && bytes.Equal(written, text) {
+		return nil
+	}
 	return durable.WriteFile(durable.OS{}, path, text)
 }
 
@@ -141,8 +147,8 @@ type hostedRegistry struct {
 // openHosted opens the registry in a directory. It checks tokens with the public half of the key only.
 func openHosted(directory, serverURL, keyID string, public crypto.PublicKey, log *slog.Logger) (*hostedRegistry, error) {
 	u, err := url.Parse(serverURL)
-	if err != nil {
-		return nil, fmt.Errorf("the server's URL: %w", err)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("--url %q is not of the form http://HOST:PORT or https://HOST:PORT", serverURL), "it is the control plane's, which signs the tokens")
 	}
 	blobs, err := disk.Open(disk.Config{Dir: directory + "/blobs"})
 	if err != nil {

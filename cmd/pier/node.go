@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/url"
 	"os"
 	"strings"
@@ -12,6 +14,7 @@ import (
 	"pierhead.dev/pierhead/agent"
 	"pierhead.dev/pierhead/api"
 	"pierhead.dev/pierhead/broker"
+	"pierhead.dev/pierhead/engine"
 	"pierhead.dev/pierhead/engine/docker"
 	"pierhead.dev/pierhead/exchange"
 	"pierhead.dev/pierhead/exchange/basic"
@@ -30,38 +33,44 @@ type node struct {
 	EngineName string
 	agent      *agent.Agent
 	engine     *docker.Engine // nil with --engine none
+	mirror     net.Listener
 	client     *api.Client
 }
 
-// openNode makes the node inside `pier up`: it talks to the server as every other node would, over HTTP with a token.
-func openNode(ctx context.Context, config upConfig, data *dataDirectory, plane *controlPlane, log *slog.Logger) (n *node, err error) {
-	n = &node{EngineName: "none"}
-	defer func() {
-		if err != nil {
-			n.Close()
-		}
-	}()
+// prepareNode takes the mirror's port and finds the engine, before anything is written.
+func prepareNode(ctx context.Context, config upConfig, data *dataDirectory, log *slog.Logger) (*node, error) {
+	n := &node{EngineName: "none"}
+	var err error
+	if n.mirror, err = agent.ListenEndpoint(config.Mirror); err == nil {
+		err = n.openEngine(ctx, config, data, log)
+	}
+	if err != nil {
+		n.Close()
+		return nil, err
+	}
+	return n, nil
+}
+
+// open makes the agent: it talks to the server as every other node would, over HTTP with a token.
+func (n *node) open(ctx context.Context, config upConfig, data *dataDirectory, plane *controlPlane, log *slog.Logger) error {
 	record, token, err := plane.store.EnsureNode(ctx, pierhead.System(), localNode)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if n.client, err = api.NewClient(api.ClientConfig{URL: plane.Local, Token: token, UserAgent: "pier-agent/" + version}); err != nil {
-		return nil, err
-	}
-	if err := n.openEngine(ctx, config, data, log); err != nil {
-		return nil, err
+		return err
 	}
 	snapshot, err := agent.OpenSnapshot(data.in("agent", "snapshot.json"), log)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	keys, err := agent.OpenDataKeys(data.in("agent", "data-keys.pem"))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	events, err := agent.OpenSpool(data.in("agent", "events"), log)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	b := broker.New(broker.Config{
 		Registries: snapshot, Events: events, Sealed: keys, ServerCA: string(plane.CA),
@@ -72,12 +81,12 @@ func openNode(ctx context.Context, config upConfig, data *dataDirectory, plane *
 		},
 	})
 	agentConfig := agent.Config{Name: record.Name, Directory: data.in("agent"), Server: n.client, Broker: b, Snapshot: snapshot, DataKey: keys.Public(),
-		Endpoint: config.Mirror, AllowMounts: config.AllowMounts, NeverMounts: n.neverMounts(config, data), Slots: config.Slots, Log: log}
+		Endpoint: n.mirror, AllowMounts: config.AllowMounts, NeverMounts: n.neverMounts(config, data), Slots: config.Slots, Log: log}
 	if n.engine != nil {
 		agentConfig.Engine = n.engine
 	}
 	n.agent, err = agent.New(agentConfig, events)
-	return n, err
+	return err
 }
 
 func (n *node) openEngine(ctx context.Context, config upConfig, data *dataDirectory, log *slog.Logger) error {
@@ -86,6 +95,10 @@ func (n *node) openEngine(ctx context.Context, config upConfig, data *dataDirect
 	}
 	var err error
 	n.engine, err = docker.Open(ctx, docker.Config{Engine: config.Engine, Network: docker.Network(config.Network), OwnStore: config.OwnStore, Dir: data.in("agent", "engine"), Log: log})
+	if errors.Is(err, engine.ErrUnreachable) {
+		return &pierhead.Problem{Kind: pierhead.ErrUnreachable, Cause: err, Text: err.Error(),
+			Hint: "start Docker or Podman, name another with --engine, or run nothing on this machine: --engine none"}
+	}
 	if err != nil {
 		return err
 	}
@@ -118,6 +131,9 @@ func (n *node) Close() {
 	}
 	if n.client != nil {
 		n.client.CloseIdle()
+	}
+	if n.mirror != nil {
+		_ = n.mirror.Close() // the agent has closed it, unless it never ran
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"pierhead.dev/pierhead"
 	"pierhead.dev/pierhead/api"
+	"pierhead.dev/pierhead/internal/durable"
 )
 
 // A program is one call of pier: a value, so that tests can make one.
@@ -40,7 +41,7 @@ func (p *program) run(ctx context.Context, arguments []string) int {
 	root.SetIn(p.in)
 	root.SetOut(p.out)
 	root.SetErr(p.err)
-	err := root.ExecuteContext(ctx)
+	command, err := root.ExecuteContextC(ctx)
 	var code exitCode
 	switch {
 	case err == nil:
@@ -48,16 +49,46 @@ func (p *program) run(ctx context.Context, arguments []string) int {
 	case errors.As(err, &code):
 		return int(code)
 	}
-	p.complain(err)
+	err = fullDisk(err)
+	p.complain(err, command)
 	return api.ExitOf(err)
 }
 
 // complain prints an error and, on a line of its own, what to do about it.
-func (p *program) complain(err error) {
+func (p *program) complain(err error, command *cobra.Command) {
 	fmt.Fprintf(p.err, "Error: %v\n", err)
-	if hint := pierhead.HintOf(err); hint != "" {
+	hint := pierhead.HintOf(err)
+	if hint == "" {
+		hint = usualHint(err, command)
+	}
+	if hint != "" {
 		fmt.Fprintf(p.err, "Hint: %s\n", hint)
 	}
+}
+
+// usualHint is for errors that bring none: how the command is used, or what there is.
+func usualHint(err error, command *cobra.Command) string {
+	switch {
+	case errors.Is(err, pierhead.ErrBadInput):
+		return "see: " + command.CommandPath() + " --help"
+	case errors.Is(err, pierhead.ErrNotFound):
+		if parent := command.Parent(); parent != nil {
+			for _, sibling := range parent.Commands() {
+				if sibling.Name() == "list" {
+					return "see what there is: " + sibling.CommandPath()
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// fullDisk makes a disk without room an error for people.
+func fullDisk(err error) error {
+	if !durable.Full(err) || errors.Is(err, pierhead.ErrUnreachable) {
+		return err
+	}
+	return &pierhead.Problem{Kind: pierhead.ErrUnreachable, Cause: err, Text: "the disk is full: " + err.Error(), Hint: "make room, and start again: nothing is half-written"}
 }
 
 func (p *program) command() *cobra.Command {

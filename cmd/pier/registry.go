@@ -52,9 +52,25 @@ func (f *registryFlags) register(c *cobra.Command) {
 	flags.BoolVar(&f.enable, "enable", false, "use it")
 	flags.BoolVar(&f.disable, "disable", false, "do not use it")
 	flags.StringVar(&f.trustDataKey, "trust-data-key", "", "fingerprint of the nodes' new data key, when it has changed and you know that this is right")
-	c.MarkFlagsMutuallyExclusive("secret", "username", "no-credential")
-	c.MarkFlagsMutuallyExclusive("enable", "disable")
-	c.MarkFlagsRequiredTogether("username", "password-stdin")
+}
+
+// check refuses flags that contradict or need each other.
+func (f *registryFlags) check() error {
+	credentials := 0
+	for _, given := range []bool{f.secret != "", f.username != "", f.noCredential} {
+		if given {
+			credentials++
+		}
+	}
+	switch {
+	case credentials > 1:
+		return pierhead.NewProblem(pierhead.ErrBadInput, "--secret, --username and --no-credential exclude each other", "say one of them")
+	case f.enable && f.disable:
+		return pierhead.NewProblem(pierhead.ErrBadInput, "--enable and --disable exclude each other", "say one of them")
+	case (f.username != "") != f.passwordIn:
+		return pierhead.NewProblem(pierhead.ErrBadInput, "--username and --password-stdin need each other", "for example: --username robot --password-stdin < FILE")
+	}
+	return nil
 }
 
 // apply puts the flags that were given into a registry.
@@ -130,12 +146,14 @@ machine, bound to the literal hosts of --match. Nobody can read it back.`,
   pier registry add quay --match 'quay.io/acme/*' --username acme+robot --password-stdin < token
   pier registry add lab --match '10.0.0.7:5000/*' --plain-http --private-network 10.0.0.0/24`}
 	c.RunE = func(c *cobra.Command, arguments []string) error {
+		if len(f.match) == 0 {
+			return pierhead.NewProblem(pierhead.ErrBadInput, "which images does the registry cover?", "say --match HOST/PATH/*, for example --match 'myregistry.azurecr.io/*'")
+		}
 		return p.saveRegistry(c, f, func(_ context.Context, _ *api.Client, organization string) (api.Registry, error) {
 			return api.Registry{ID: ids.New("reg"), Organization: organization, Name: arguments[0]}, nil
 		}, (*api.Client).CreateRegistry)
 	}
 	f.register(c)
-	_ = c.MarkFlagRequired("match")
 	return c
 }
 
@@ -154,6 +172,9 @@ func (p *program) registryUpdateCommand(f *registryFlags) *cobra.Command {
 // saveRegistry is what add and update share: read the flags, seal a typed-in login, send, show.
 func (p *program) saveRegistry(c *cobra.Command, f *registryFlags, begin func(context.Context, *api.Client, string) (api.Registry, error), save func(*api.Client, context.Context, string, api.Registry) (api.Registry, error)) error {
 	ctx := c.Context()
+	if err := f.check(); err != nil {
+		return err
+	}
 	client, err := p.client()
 	if err != nil {
 		return err
@@ -300,13 +321,15 @@ order, each whole or not at all. A registry in a file replaces the one of that n
   match: [myregistry.azurecr.io/*]
   credential: {secret: file:azure-ml}`}
 	c.Flags().StringVarP(&file, "filename", "f", "", "the file")
-	_ = c.MarkFlagRequired("filename")
 	c.RunE = p.call(func(ctx context.Context, client *api.Client, _ []string) error {
+		if file == "" {
+			return pierhead.NewProblem(pierhead.ErrBadInput, "which file?", "say -f FILE, or -f - for standard input")
+		}
 		in := p.in
 		if file != "-" {
 			opened, err := os.Open(file)
 			if err != nil {
-				return pierhead.NewProblem(pierhead.ErrBadInput, err.Error(), "")
+				return pierhead.NewProblem(pierhead.ErrBadInput, err.Error(), "-f names the file to apply, or - for standard input")
 			}
 			defer opened.Close()
 			in = opened

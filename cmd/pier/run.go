@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -144,6 +145,9 @@ func assignments(flag string, texts []string) (map[string][]string, error) {
 
 // forPeople gives errors of the project file their kind and hint.
 func forPeople(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return &pierhead.Problem{Kind: pierhead.ErrNotFound, Text: err.Error(), Hint: "--file names the project file", Cause: err}
+	}
 	var known *projectfile.Error
 	if !errors.As(err, &known) {
 		return err

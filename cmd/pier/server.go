@@ -29,28 +29,42 @@ of it. --url is the control plane's, whose tokens it takes.`,
 	c.Flags().StringVar(&keyFile, "token-key", "", "with --only registry: PEM file with the token service's public key")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		config.Slots = 1 // unused: there is no node
+		if err := checkOnly(only, keyFile, config.URL); err != nil {
+			return err
+		}
 		data, log, err := p.begin(&config)
 		if err != nil {
 			return err
 		}
 		defer data.Close()
-		switch only {
-		case "":
-			return p.serveControlPlane(c.Context(), config, data, log)
-		case "registry":
+		if only == "registry" {
 			return p.serveRegistry(c.Context(), config, keyFile, data, log)
 		}
-		return pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf(`--only %q is not "registry"`, only), "")
+		return p.serveControlPlane(c.Context(), config, data, log)
 	}
 	return c
 }
 
+// checkOnly refuses what cannot be meant before anything is taken.
+func checkOnly(only, keyFile, url string) error {
+	switch {
+	case only != "" && only != "registry":
+		return pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf(`--only %q is not "registry"`, only), "the registry is all that can run alone")
+	case only == "registry" && (keyFile == "" || url == ""):
+		return pierhead.NewProblem(pierhead.ErrBadInput, "--only registry needs --token-key FILE and the control plane's --url", "the key is server/token-key.pub in the control plane's data directory")
+	}
+	return nil
+}
+
 func (p *program) serveControlPlane(ctx context.Context, config upConfig, data *dataDirectory, log *slog.Logger) error {
-	plane, err := openControlPlane(ctx, config, data, log)
+	plane, err := listenControlPlane(ctx, config, data)
 	if err != nil {
 		return err
 	}
 	defer plane.Close()
+	if err := plane.open(ctx, config, data, log); err != nil {
+		return err
+	}
 	if err := p.firstContext(ctx, plane); err != nil {
 		return err
 	}
@@ -60,9 +74,6 @@ func (p *program) serveControlPlane(ctx context.Context, config upConfig, data *
 
 // serveRegistry runs the hosted registry alone: it links no database and holds no key that signs.
 func (p *program) serveRegistry(ctx context.Context, config upConfig, keyFile string, data *dataDirectory, log *slog.Logger) error {
-	if keyFile == "" || config.URL == "" {
-		return pierhead.NewProblem(pierhead.ErrBadInput, "--only registry needs --token-key FILE and the control plane's --url", "the key is server/token-key.pub in the control plane's data directory")
-	}
 	text, err := os.ReadFile(keyFile)
 	if err != nil {
 		return pierhead.NewProblem(pierhead.ErrBadInput, "--token-key: "+err.Error(), "")

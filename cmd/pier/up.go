@@ -163,19 +163,26 @@ func (p *program) up(ctx context.Context, config upConfig) error {
 		return err
 	}
 	defer data.Close()
-	plane, err := openControlPlane(ctx, config, data, log)
+	// Everything that can be in use or missing comes first: a start that fails writes nothing.
+	plane, err := listenControlPlane(ctx, config, data)
 	if err != nil {
 		return err
 	}
 	defer plane.Close()
-	if err := p.firstContext(ctx, plane); err != nil {
-		return err
-	}
-	node, err := openNode(ctx, config, data, plane, log)
+	node, err := prepareNode(ctx, config, data, log)
 	if err != nil {
 		return err
 	}
 	defer node.Close()
+	if err := plane.open(ctx, config, data, log); err != nil {
+		return err
+	}
+	if err := node.open(ctx, config, data, plane, log); err != nil {
+		return err
+	}
+	if err := p.firstContext(ctx, plane); err != nil {
+		return err
+	}
 	p.note("Pierhead is up at %s; data in %s; engine: %s", plane.URL, config.Data, node.EngineName)
 	return together(ctx, plane.Serve, node.Run)
 }
