@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"pierhead.dev/pierhead"
+	"pierhead.dev/pierhead/egress"
 	"pierhead.dev/pierhead/exchange"
 	"pierhead.dev/pierhead/oci"
 	"pierhead.dev/pierhead/oci/client"
@@ -23,6 +24,8 @@ func forPeople(q Question, registry pierhead.Registry, err error) error {
 		text += "the login of registry " + registry.Name + " was not accepted: "
 	case errors.Is(err, exchange.ErrRefused), errors.Is(err, exchange.ErrHostMismatch), errors.Is(err, exchange.ErrContent), errors.Is(err, exchange.ErrUnreachable):
 		text += "there is no login of registry " + registry.Name + " for it: "
+	case errors.Is(err, egress.ErrRules) && registry.ID != "":
+		text += "the settings of registry " + registry.Name + ": "
 	case notThere(err):
 		text = " was not found: "
 	}

@@ -28,7 +28,7 @@ func hint(q Question, registry pierhead.Registry, err error) string {
 	case errors.Is(err, secret.ErrUnreachable), errors.Is(err, exchange.ErrUnreachable):
 		return "try again; if it stays so, the operator looks at the way from this node to where the login of registry " + registry.Name + " comes from"
 	case errors.Is(err, egress.ErrRules):
-		return settingsHint(registry, "what is wrong there")
+		return settingsHint(registry)
 	case errors.As(err, &way):
 		return wayHint(q, registry, way)
 	case errors.Is(err, oci.ErrManifestUnknown), errors.Is(err, oci.ErrNameUnknown):
@@ -61,7 +61,7 @@ func elseHint(q Question, registry pierhead.Registry, join string) string {
 	case q.Personal:
 		return join + "personal projects pull what is public; if the image is private, run it in a project of the organization that has its registry"
 	case registry.ID == "":
-		return join + "if the image is private, an organization admin adds its registry: " + addRegistry(q, " ...")
+		return join + "if the image is private, pier explain " + q.Reference.Written() + " tells why no registry serves it here, and an organization admin adds one: " + addRegistry(q, " ...")
 	case registry.Credential == pierhead.RegistryCredential{} && registry.Type != pierhead.RegistryHosted:
 		return join + "registry " + registry.Name + " has no login; if the image is private, an organization admin gives it one: pier registry update " +
 			registry.Name + " --username NAME --password-stdin"
@@ -69,10 +69,15 @@ func elseHint(q Question, registry pierhead.Registry, join string) string {
 	return join + "a registry may also answer so when the login of registry " + registry.Name + " may not read this repository"
 }
 
+// needsSetting are the rules to which a registry's settings can make an exception.
+var needsSetting = map[egress.Rule]bool{egress.RulePrivate: true, egress.RuleLoopback: true, egress.RuleScheme: true}
+
 // wayHint is about a request that got no answer: refused by a rule, or by the network.
 func wayHint(q Question, registry pierhead.Registry, e *egress.Error) string {
 	host := q.Reference.Host()
 	switch {
+	case q.Personal && (needsSetting[e.Rule] || e.TLS == egress.TLSPlainServer || e.TLS == egress.TLSUnknownAuthority):
+		return "personal projects reach public registries over https; run it in a project of the organization that has its registry"
 	case e.Rule == egress.RulePrivate:
 		return "if the registry is meant to be there, an organization admin lists its network (private_networks): " + setRegistry(q, registry, " --private-network CIDR")
 	case e.Rule == egress.RuleLoopback && registry.ID == "":
@@ -86,7 +91,7 @@ func wayHint(q Question, registry pierhead.Registry, e *egress.Error) string {
 	case e.TLS == egress.TLSUnknownAuthority:
 		return "if its authority is your own, an organization admin adds the certificate (ca): " + setRegistry(q, registry, " --ca-file FILE")
 	case errors.Is(e, egress.ErrRefused):
-		return settingsHint(registry, "and whoever runs "+host+" why it sends clients there")
+		return "a registry cannot be there; check the host in the image's name, or ask whoever runs " + host + " where it sends its clients"
 	case errors.Is(e, egress.ErrTLS):
 		return "whoever runs " + host + " looks at its certificate"
 	}
@@ -105,9 +110,9 @@ func setRegistry(q Question, registry pierhead.Registry, flag string) string {
 	return "pier registry update " + registry.Name + flag
 }
 
-func settingsHint(registry pierhead.Registry, what string) string {
+func settingsHint(registry pierhead.Registry) string {
 	if registry.ID == "" {
-		return "ask the operator of this node " + what
+		return "the operator of this node corrects its settings"
 	}
-	return "an organization admin looks at the settings (pier registry show " + registry.Name + "), " + what
+	return "an organization admin corrects it: pier registry update " + registry.Name
 }
