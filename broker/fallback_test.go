@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -18,12 +19,11 @@ import (
 
 const marker = "m4rk-of-a-password"
 
-// fallbacks is DESIGN's list of what an anonymous pull may follow, and of what it may not. password and server are the
-// secret's; HERE is the remote's host, RIGHT its password.
-var fallbacks = []struct {
+// A fallback is one thing that an anonymous pull may follow, or may not.
+type fallback struct {
 	name             string
-	password, server string
-	raw              string // the secret's content as it is, instead
+	password, server string // the secret's; HERE is the remote's host, RIGHT its password
+	raw              string // the secret's content as it is, instead; "-": there is none
 	down             error  // of the secret store
 	tag              string // v1 when empty
 	public, fail     bool   // the image is public; when_refused: fail
@@ -32,9 +32,11 @@ var fallbacks = []struct {
 	is               []error
 	sent             int // requests with the password
 	asked            bool
-	bearer           bool // only there: by Basic, what is public is not asked a login for, and none is sent
-	kinds            string
-}{
+	bearer           bool   // only there: by Basic, what is public is not asked a login for, and none is sent
+	kinds            string // of the events
+}
+
+var fallbacks = []fallback{
 	{name: "a good login", password: "RIGHT", server: "HERE", uses: "team", asked: true, kinds: "credential.used"},
 	{name: "a login that names no host, where the pattern's is literal", password: "RIGHT", uses: "team", asked: true, kinds: "credential.used"},
 	{name: "A5 another server, public", password: marker, server: "other.example.com", public: true, uses: "anonymously", asked: true, kinds: "pull.anonymous",
@@ -66,57 +68,62 @@ func TestFallingBack(t *testing.T) {
 			if c.bearer && !bearer {
 				continue
 			}
-			t.Run(fmt.Sprintf("%s, bearer %v", c.name, bearer), func(t *testing.T) {
-				r := newRemote(t, bearer)
-				r.public = c.public
-				registry := r.registry()
-				if c.fail {
-					registry.WhenRefused = pierhead.RefusedFail
-				}
-				n := newNode(t, registry)
-				n.source.down = c.down
-				fill := strings.NewReplacer("RIGHT", r.password, "HERE", r.host)
-				password := fill.Replace(c.password)
-				switch c.raw {
-				case "":
-					n.write("team", password, fill.Replace(c.server))
-				case "-":
-				default:
-					if err := os.WriteFile(filepath.Join(n.secrets, "team"), []byte(c.raw), 0o600); err != nil {
-						t.Fatal(err)
-					}
-				}
-				tag := "v1"
-				if c.tag != "" {
-					tag = c.tag
-				}
-				written := r.host + "/team/app:" + tag
-				d, access, err := n.resolve(written)
-				says := used(t, r, c.uses, d, access, err)
-				for _, part := range c.says {
-					if !strings.Contains(says, part) {
-						t.Errorf("%q does not say %q", says, part)
-					}
-				}
-				if err != nil {
-					readsWell(t, err, written)
-				}
-				for _, is := range c.is {
-					if !errors.Is(err, is) {
-						t.Errorf("%v is no %v", err, is)
-					}
-				}
-				requests, sent := r.count(password)
-				if (requests > 0) != c.asked || c.password == marker && sent != c.sent {
-					t.Errorf("%d requests, the password in %d of them", requests, sent)
-				}
-				if kinds := n.events.kinds(); kinds != c.kinds {
-					t.Errorf("events %q, want %q", kinds, c.kinds)
-				}
-				n.keepsSecret(marker, says, pierhead.HintOf(err))
-			})
+			t.Run(fmt.Sprintf("%s, bearer %v", c.name, bearer), func(t *testing.T) { c.run(t, bearer) })
 		}
 	}
+}
+
+func (c fallback) run(t *testing.T, bearer bool) {
+	r := newRemote(t, bearer)
+	r.public = c.public
+	registry := r.registry()
+	if c.fail {
+		registry.WhenRefused = pierhead.RefusedFail
+	}
+	n := newNode(t, registry)
+	n.source.down = c.down
+	password := c.writeSecret(t, n, r)
+	written := r.host + "/team/app:" + cmp.Or(c.tag, "v1")
+	d, access, err := n.resolve(written)
+	says := used(t, r, c.uses, d, access, err)
+	if err != nil {
+		readsWell(t, err, written)
+	}
+	for _, part := range c.says {
+		if !strings.Contains(says, part) {
+			t.Errorf("%q does not say %q", says, part)
+		}
+	}
+	for _, is := range c.is {
+		if !errors.Is(err, is) {
+			t.Errorf("%v is no %v", err, is)
+		}
+	}
+	requests, sent := r.count(password)
+	if (requests > 0) != c.asked || c.password == marker && sent != c.sent {
+		t.Errorf("%d requests, the password in %d of them", requests, sent)
+	}
+	if kinds := n.events.kinds(); kinds != c.kinds {
+		t.Errorf("events %q, want %q", kinds, c.kinds)
+	}
+	n.keepsSecret(marker, says, pierhead.HintOf(err))
+}
+
+// writeSecret returns the password in it.
+func (c fallback) writeSecret(t *testing.T, n *node, r *remote) string {
+	t.Helper()
+	fill := strings.NewReplacer("RIGHT", r.password, "HERE", r.host)
+	password := fill.Replace(c.password)
+	switch c.raw {
+	case "":
+		n.write("team", password, fill.Replace(c.server))
+	case "-":
+	default:
+		if err := os.WriteFile(filepath.Join(n.secrets, "team"), []byte(c.raw), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return password
 }
 
 // used checks by which way an image was read, and returns what is said about it.
