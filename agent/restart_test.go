@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"strings"
 	"sync"
@@ -16,6 +17,9 @@ import (
 	"pierhead.dev/pierhead/engine/enginetest"
 	"pierhead.dev/pierhead/internal/durable"
 )
+
+// every is the distance of the steps that are tried: 3 meets befores and afters in turn, 1 is all of them.
+var every = flag.Int("every", 3, "kill, stop or cut off an agent at every n-th step")
 
 // A killer counts the steps of an agent: every record before and after it is in place, every call of the engine and
 // every report and part of a log, before and after. At the chosen one it acts; with an error the agent is dead from
@@ -119,7 +123,7 @@ func (k *kit) startWith(directory string, steps *killer) *instance {
 func TestKilledAtEveryStep(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
-	for at := 1; ; at++ {
+	for at := 1; ; at += *every {
 		directory, steps, killed := t.TempDir(), &killer{at: at}, make(chan struct{})
 		started := make(chan *instance, 1)
 		steps.act = func() error { (<-started).cancel(); close(killed); return errKilled }
@@ -150,7 +154,7 @@ func TestKilledAtEveryStep(t *testing.T) {
 		k.clean(directory, id)
 		second.stop()
 		if !dead {
-			t.Logf("%d steps: %s", at-1, strings.Join(steps.seen, ", "))
+			t.Logf("%d steps: %s", len(steps.seen), strings.Join(steps.seen, ", "))
 			return
 		}
 	}
@@ -161,7 +165,7 @@ func TestStoppedAtEveryStep(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	k.runsProgram(untilAsked)
-	for at := 1; ; at++ {
+	for at := 1; ; at += *every {
 		directory, steps := t.TempDir(), &killer{at: at}
 		id := k.submit()
 		steps.act = func() error { return stopOne(k, id) }
@@ -193,7 +197,7 @@ func TestStoppedAtEveryStep(t *testing.T) {
 func TestEngineGoesAwayAtEveryCall(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
-	for at := 1; ; at++ {
+	for at := 1; ; at += *every {
 		directory, steps := t.TempDir(), &killer{at: at, act: func() error { return fmt.Errorf("gone: %w", engine.ErrUnreachable) }}
 		k.runs.Store(0)
 		k.atCall(steps.step)
@@ -210,7 +214,7 @@ func TestEngineGoesAwayAtEveryCall(t *testing.T) {
 		}
 		agent.stop()
 		if !reached {
-			t.Logf("%d calls: %s", at-1, strings.Join(steps.seen, ", "))
+			t.Logf("%d calls: %s", len(steps.seen), strings.Join(steps.seen, ", "))
 			return
 		}
 	}
