@@ -24,8 +24,12 @@ type issuer struct {
 	fails error
 }
 
-func (i *issuer) fetch(context.Context) (credential.Credential, error) {
-	time.Sleep(time.Second) // of the bubble's time
+func (i *issuer) fetch(ctx context.Context) (credential.Credential, error) {
+	select {
+	case <-time.After(time.Second): // of the bubble's time
+	case <-ctx.Done():
+		return credential.Credential{}, ctx.Err()
+	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.made++
