@@ -29,21 +29,21 @@ type Rule string
 
 // The rules.
 const (
-	RuleScheme     Rule = "scheme"             // neither https nor, where the registry says so, http
-	RuleHost       Rule = "host"               // no host, or not one that can be a host
-	RulePort       Rule = "port"               // a system port that is neither 80, 443 nor the registry's own
-	RuleUserinfo   Rule = "userinfo"           // a URL with a user in it
-	RuleHeader     Rule = "header"             // a header that only egress sets
-	RuleMetadata   Rule = "metadata-address"   // a cloud's metadata service
-	RuleLoopback   Rule = "loopback-address"   // this machine, not listed
-	RuleLinkLocal  Rule = "link-local-address" // this link
-	RuleSpecial    Rule = "special-address"    // unspecified, multicast, reserved, documentation
-	RulePrivate    Rule = "private-address"    // a private range that is not listed
-	RuleRealm      Rule = "realm"              // a credential for a token server that is not paired with the registry
-	RuleDowngrade  Rule = "redirect-downgrade" // https to http
-	RuleRedirects  Rule = "redirect-count"     // too many
-	RuleOrigin     Rule = "redirect-origin"    // away from where the request may not leave
-	RuleLocation   Rule = "redirect-location"  // a redirect without a usable address
+	RuleScheme    Rule = "scheme"             // neither https nor, where the registry says so, http
+	RuleHost      Rule = "host"               // no host, or not one that can be a host
+	RulePort      Rule = "port"               // a system port that is neither 80, 443 nor the registry's own
+	RuleUserinfo  Rule = "userinfo"           // a URL with a user in it
+	RuleHeader    Rule = "header"             // a header that only egress sets
+	RuleMetadata  Rule = "metadata-address"   // a cloud's metadata service
+	RuleLoopback  Rule = "loopback-address"   // this machine, not listed
+	RuleLinkLocal Rule = "link-local-address" // this link
+	RuleSpecial   Rule = "special-address"    // unspecified, multicast, reserved, documentation
+	RulePrivate   Rule = "private-address"    // a private range that is not listed
+	RuleRealm     Rule = "realm"              // a credential for a token server that is not paired with the registry
+	RuleDowngrade Rule = "redirect-downgrade" // https to http
+	RuleRedirects Rule = "redirect-count"     // too many
+	RuleOrigin    Rule = "redirect-origin"    // away from where the request may not leave
+	RuleLocation  Rule = "redirect-location"  // a redirect without a usable address
 )
 
 // A TLSFault says what is wrong with a secure connection; the text is stable.

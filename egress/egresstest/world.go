@@ -136,7 +136,9 @@ func (w *World) HTTPSWith(host string, certificate tls.Certificate, handler http
 }
 
 // HTTP starts a server without TLS.
-func (w *World) HTTP(host string, handler http.Handler) *Server { return w.start(host, 80, handler, nil) }
+func (w *World) HTTP(host string, handler http.Handler) *Server {
+	return w.start(host, 80, handler, nil)
+}
 
 // Certificate makes one for a name, signed by the world's CA; change may spoil it.
 func (w *World) Certificate(name string, change func(*x509.Certificate)) tls.Certificate {
