@@ -327,3 +327,21 @@ func attack(t *testing.T, f *fixture, c *client.Client) {
 		}
 	}
 }
+
+// Over another host and back: the login stayed behind on the way, so that there is none says nothing about it.
+func TestP18ThereAndBackIsNoRefusal(t *testing.T) {
+	f := newFixture(t)
+	f.HTTPS("evil.com", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", "https://"+host+"/back")
+		w.WriteHeader(307)
+	}))
+	f.HTTPS(host, basic(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", "https://evil.com/")
+		w.WriteHeader(307)
+	}), marker))
+	_, err := f.client(egress.Rules{}, login(marker), login("other")).Manifest(t.Context(), repo, "v1")
+	if err == nil || client.Refused(err) || errors.Is(err, oci.ErrUnauthorized) || strings.Contains(fmt.Sprint(f.took()), "instead") {
+		t.Errorf("%v; logins %q", err, f.took())
+	}
+	f.nobodyElse(marker, host)
+}

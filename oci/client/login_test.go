@@ -382,3 +382,26 @@ func TestErrorsForPeople(t *testing.T) {
 		t.Errorf("\n got %q\nwant %q", got, want)
 	}
 }
+
+// A login that was good enough for a token is not renewed because the token opens too little (Docker Hub's answer for a
+// repository that is private or missing).
+func TestInsufficientScopeRenewsNothing(t *testing.T) {
+	f := newFixture(t)
+	i := &issuer{realm: "https://" + host + "/token", password: is("p")}
+	f.HTTPS(host, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/token" {
+			i.ServeHTTP(w, r)
+			i.mu.Lock()
+			for token := range i.tokens {
+				i.tokens[token] = false
+			}
+			i.mu.Unlock()
+			return
+		}
+		i.protect(nil).ServeHTTP(w, r)
+	}))
+	_, err := f.client(egress.Rules{}, login("p"), login("q")).Manifest(t.Context(), repo, "v1")
+	if !client.Refused(err) || !errors.Is(err, oci.ErrUnauthorized) || strings.Contains(fmt.Sprint(f.took()), "instead") || i.count() != 1 {
+		t.Errorf("%v; %d tokens, logins %q", err, i.count(), f.took())
+	}
+}

@@ -60,7 +60,7 @@ func run(arguments []string) error {
 	case len(arguments) == 3 && arguments[0] == "ready":
 		return ready(arguments[1], arguments[2])
 	}
-	return errors.New("usage: prepare password|image|secret|ports|ready ...")
+	return errors.New("usage: prepare password, image, secret, ports or ready, and their arguments")
 }
 
 func writeSecret(directory, server, file string) error {
