@@ -161,6 +161,22 @@ func TestSlotsAreRespected(t *testing.T) {
 	}
 }
 
+// A node whose slots were all taken used to notice a free one only with its next poll, half a minute later.
+func TestFreeSlotIsUsedAtOnce(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	k.runsProgram(func(context.Context, enginetest.Process) int { return 0 })
+	k.change = func(c *Config) { c.Slots = 1 }
+	first, second := k.submit(), k.submit()
+	begun := time.Now()
+	k.start(t.TempDir())
+	k.final(first)
+	k.final(second)
+	if took := time.Since(begun); took > workWait/2 {
+		t.Errorf("the second execution waited %v for the poll of the first", took)
+	}
+}
+
 func stopOne(k *kit, id string) error {
 	_, err := k.admin.StopExecution(k.t.Context(), id)
 	return err
@@ -257,6 +273,7 @@ func TestWorkThatComesTooLate(t *testing.T) {
 	agent := k.start(directory)
 	id := k.submit()
 	late := k.final(id)
+	k.until("the agent has forgotten it", func() bool { return agent.running(id) == nil })
 	k.clean(directory, id)
 	late.Progress = pierhead.Progress{State: pierhead.ExecutionQueued}
 	agent.take(t.Context(), nil, late)
