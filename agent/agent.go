@@ -77,6 +77,7 @@ type Agent struct {
 	mounts   mountRule
 
 	slots chan struct{} // one for each execution that pulls or runs
+	freed chan struct{} // capacity 1: an execution has ended
 
 	mu    sync.Mutex
 	runs  map[string]*run      // by execution id
@@ -101,7 +102,7 @@ func New(config Config, events *Spool) (*Agent, error) {
 	a := &Agent{
 		Config: config, events: events,
 		records: records{directory: executions, layer: durable.OS{}, log: config.Log},
-		slots:   make(chan struct{}, config.Slots), runs: make(map[string]*run), ended: make(map[string]time.Time),
+		slots:   make(chan struct{}, config.Slots), freed: make(chan struct{}, 1), runs: make(map[string]*run), ended: make(map[string]time.Time),
 		images: openImages(filepath.Join(config.Directory, "images.json"), config.Log, config.Now),
 		mounts: mountRule{allowed: config.AllowMounts, forbidden: append([]string{config.Directory}, config.NeverMounts...)},
 	}
@@ -189,7 +190,7 @@ func (a *Agent) fetchWork(ctx context.Context, group *errgroup.Group) error {
 	wait := newBackoff()
 	for {
 		asked := time.Now()
-		executions, questions, err := a.Server.TakeWork(ctx, a.free(), workWait)
+		executions, questions, err := a.askForWork(ctx)
 		if err != nil && ctx.Err() == nil {
 			a.Log.Warn("no work could be fetched", "error", err)
 		}
@@ -207,6 +208,32 @@ func (a *Agent) fetchWork(ctx context.Context, group *errgroup.Group) error {
 			group.Go(func() error { a.answer(ctx, question); return nil })
 		}
 	}
+}
+
+// askForWork is one long poll. With every slot taken it asks for stops and questions only, and until a slot is free.
+func (a *Agent) askForWork(ctx context.Context) ([]pierhead.Execution, []api.Question, error) {
+	select {
+	case <-a.freed:
+	default:
+	}
+	free := a.free()
+	if free > 0 || a.Engine == nil {
+		return a.Server.TakeWork(ctx, free, workWait)
+	}
+	polling, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-a.freed:
+			cancel()
+		case <-polling.Done():
+		}
+	}()
+	executions, questions, err := a.Server.TakeWork(polling, 0, workWait)
+	if err != nil && polling.Err() != nil && ctx.Err() == nil {
+		return nil, nil, nil // what the broken poll had in hand comes again
+	}
+	return executions, questions, err
 }
 
 // take begins a new execution, or stops a running one. What it passes over comes again. An id that is not one is the
@@ -280,6 +307,10 @@ func (a *Agent) begin(ctx context.Context, group *errgroup.Group, rec *record) {
 		delete(a.runs, rec.Execution.ID)
 		a.ended[rec.Execution.ID] = a.now()
 		a.mu.Unlock()
+		select {
+		case a.freed <- struct{}{}:
+		default:
+		}
 		if err != nil && ctx.Err() == nil {
 			a.Log.Error("an execution could not be brought to its end", "execution", rec.Execution.ID, "error", err)
 		}
