@@ -23,13 +23,15 @@ func TestAnonymousBasicAndBearer(t *testing.T) {
 		handler func(f *fixture) http.Handler
 		logins  []credential.Credential
 	}{
-		"anonymous":           {func(f *fixture) http.Handler { return f.inner }, nil},
-		"a login not needed":  {func(f *fixture) http.Handler { return f.inner }, []credential.Credential{login("p")}},
-		"basic":               {func(f *fixture) http.Handler { return basic(f.inner, "p") }, []credential.Credential{login("p")}},
-		"bearer":              {func(f *fixture) http.Handler { return withToken(&issuer{realm: own, password: is("p")}, f.inner) }, []credential.Credential{login("p")}},
-		"bearer, anonymous":   {func(f *fixture) http.Handler { return withToken(&issuer{realm: own, public: true}, f.inner) }, nil},
-		"an empty login":      {func(f *fixture) http.Handler { return withToken(&issuer{realm: own, public: true}, f.inner) }, []credential.Credential{{}}},
-		"access_token":        {func(f *fixture) http.Handler { return withToken(&issuer{realm: own, public: true, field: "access_token"}, f.inner) }, nil},
+		"anonymous":          {func(f *fixture) http.Handler { return f.inner }, nil},
+		"a login not needed": {func(f *fixture) http.Handler { return f.inner }, []credential.Credential{login("p")}},
+		"basic":              {func(f *fixture) http.Handler { return basic(f.inner, "p") }, []credential.Credential{login("p")}},
+		"bearer":             {func(f *fixture) http.Handler { return withToken(&issuer{realm: own, password: is("p")}, f.inner) }, []credential.Credential{login("p")}},
+		"bearer, anonymous":  {func(f *fixture) http.Handler { return withToken(&issuer{realm: own, public: true}, f.inner) }, nil},
+		"an empty login":     {func(f *fixture) http.Handler { return withToken(&issuer{realm: own, public: true}, f.inner) }, []credential.Credential{{}}},
+		"access_token": {func(f *fixture) http.Handler {
+			return withToken(&issuer{realm: own, public: true, field: "access_token"}, f.inner)
+		}, nil},
 		"a refresh token":     {func(f *fixture) http.Handler { return withToken(&issuer{realm: own, password: is("r")}, f.inner) }, []credential.Credential{credential.New("<token>", "r", time.Time{}, []string{host})}},
 		"renewed while basic": {func(f *fixture) http.Handler { return basic(f.inner, "new") }, []credential.Credential{login("old"), login("new")}},
 		"renewed for a token": {func(f *fixture) http.Handler { return withToken(&issuer{realm: own, password: is("new")}, f.inner) }, []credential.Credential{login("old"), login("new")}},
@@ -274,27 +276,30 @@ func TestP2RefusedOrNot(t *testing.T) {
 		place           client.Place
 		kind            error
 	}{
-		"wrong password (Hub)":            {status(401, `{"details":"incorrect username or password"}`), nil, false, true, client.PlaceTokenServer, oci.ErrUnauthorized},
-		"dead PAT (GHCR)":                 {status(403, `denied`), nil, false, true, client.PlaceTokenServer, oci.ErrDenied},
-		"no login, token server":          {status(401, ``), nil, true, false, client.PlaceTokenServer, oci.ErrUnauthorized},
-		"token server has no such page":   {status(404, `{"errors":[{"code":"NAME_UNKNOWN"}]}`), nil, false, false, client.PlaceTokenServer, oci.ErrUnavailable},
-		"token server is ill":             {status(503, ``), nil, false, false, client.PlaceTokenServer, oci.ErrUnavailable},
-		"token server counts":             {status(429, ``), nil, false, false, client.PlaceTokenServer, oci.ErrTooManyRequests},
-		"no token in it":                  {status(200, `{}`), nil, false, false, client.PlaceTokenServer, oci.ErrUnavailable},
-		"no right, with login":            {token, status(403, `{"errors":[{"code":"DENIED","message":"no"}]}`), false, true, client.PlaceRegistry, oci.ErrDenied},
-		"no right, without":               {token, status(403, `{"errors":[{"code":"DENIED","message":"no"}]}`), true, false, client.PlaceRegistry, oci.ErrDenied},
-		"401 with login":                  {token, status(401, ``), false, true, client.PlaceRegistry, oci.ErrUnauthorized},
-		"401 without":                     {token, status(401, ``), true, false, client.PlaceRegistry, oci.ErrUnauthorized},
-		"404 with login":                  {token, status(404, `{"errors":[{"code":"MANIFEST_UNKNOWN"}]}`), false, false, client.PlaceRegistry, oci.ErrManifestUnknown},
-		"404, the repository":             {token, status(404, `{"errors":[{"code":"NAME_UNKNOWN"}]}`), false, false, client.PlaceRegistry, oci.ErrNameUnknown},
-		"404 without a body":              {token, status(404, ``), false, false, client.PlaceRegistry, oci.ErrManifestUnknown},
-		"429 with login":                  {token, status(429, ``), false, false, client.PlaceRegistry, oci.ErrTooManyRequests},
-		"500 with a code of 404":          {token, status(500, `{"errors":[{"code":"MANIFEST_UNKNOWN"}]}`), false, false, client.PlaceRegistry, oci.ErrUnavailable},
-		"405":                             {token, status(405, ``), false, false, client.PlaceRegistry, oci.ErrUnsupported},
-		"400 of a registry like others":   {token, status(400, ``), false, false, client.PlaceRegistry, nil},
-		"402 nobody knows what it means":  {token, status(402, ``), false, false, client.PlaceRegistry, nil},
-		"an unfollowed 300":               {token, status(300, ``), false, false, client.PlaceRegistry, nil},
-		"a challenge that is none of its": {token, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("WWW-Authenticate", "Negotiate"); w.WriteHeader(401) }, false, true, client.PlaceRegistry, oci.ErrUnauthorized},
+		"wrong password (Hub)":           {status(401, `{"details":"incorrect username or password"}`), nil, false, true, client.PlaceTokenServer, oci.ErrUnauthorized},
+		"dead PAT (GHCR)":                {status(403, `denied`), nil, false, true, client.PlaceTokenServer, oci.ErrDenied},
+		"no login, token server":         {status(401, ``), nil, true, false, client.PlaceTokenServer, oci.ErrUnauthorized},
+		"token server has no such page":  {status(404, `{"errors":[{"code":"NAME_UNKNOWN"}]}`), nil, false, false, client.PlaceTokenServer, oci.ErrUnavailable},
+		"token server is ill":            {status(503, ``), nil, false, false, client.PlaceTokenServer, oci.ErrUnavailable},
+		"token server counts":            {status(429, ``), nil, false, false, client.PlaceTokenServer, oci.ErrTooManyRequests},
+		"no token in it":                 {status(200, `{}`), nil, false, false, client.PlaceTokenServer, oci.ErrUnavailable},
+		"no right, with login":           {token, status(403, `{"errors":[{"code":"DENIED","message":"no"}]}`), false, true, client.PlaceRegistry, oci.ErrDenied},
+		"no right, without":              {token, status(403, `{"errors":[{"code":"DENIED","message":"no"}]}`), true, false, client.PlaceRegistry, oci.ErrDenied},
+		"401 with login":                 {token, status(401, ``), false, true, client.PlaceRegistry, oci.ErrUnauthorized},
+		"401 without":                    {token, status(401, ``), true, false, client.PlaceRegistry, oci.ErrUnauthorized},
+		"404 with login":                 {token, status(404, `{"errors":[{"code":"MANIFEST_UNKNOWN"}]}`), false, false, client.PlaceRegistry, oci.ErrManifestUnknown},
+		"404, the repository":            {token, status(404, `{"errors":[{"code":"NAME_UNKNOWN"}]}`), false, false, client.PlaceRegistry, oci.ErrNameUnknown},
+		"404 without a body":             {token, status(404, ``), false, false, client.PlaceRegistry, oci.ErrManifestUnknown},
+		"429 with login":                 {token, status(429, ``), false, false, client.PlaceRegistry, oci.ErrTooManyRequests},
+		"500 with a code of 404":         {token, status(500, `{"errors":[{"code":"MANIFEST_UNKNOWN"}]}`), false, false, client.PlaceRegistry, oci.ErrUnavailable},
+		"405":                            {token, status(405, ``), false, false, client.PlaceRegistry, oci.ErrUnsupported},
+		"400 of a registry like others":  {token, status(400, ``), false, false, client.PlaceRegistry, nil},
+		"402 nobody knows what it means": {token, status(402, ``), false, false, client.PlaceRegistry, nil},
+		"an unfollowed 300":              {token, status(300, ``), false, false, client.PlaceRegistry, nil},
+		"a challenge that is none of its": {token, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("WWW-Authenticate", "Negotiate")
+			w.WriteHeader(401)
+		}, false, true, client.PlaceRegistry, oci.ErrUnauthorized},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)
