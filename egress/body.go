@@ -2,8 +2,8 @@ package egress
 
 import (
 	"context"
+	"errors"
 	"io"
-	"sync"
 	"time"
 )
 
@@ -73,40 +73,74 @@ func (b *body) Close() error {
 	return nil
 }
 
-// An upload is a request's body, watched: the network must take a piece within the stall limit.
+// An upload is a request's body, watched: the network must take a piece within the stall limit. The transport may go on
+// reading a body after it has returned an answer, or an error; revoke ends that, so that whoever gave the body may use
+// what it reads from again.
 type upload struct {
 	inner  io.ReadCloser
+	length int64 // -1: not known
 	stall  time.Duration
-	mu     sync.Mutex
 	timer  *time.Timer
-	closed bool
+
+	turn    chan struct{} // holds one token; who has it uses what is below
+	sent    int64
+	revoked bool
+	closed  bool
 }
 
-func newUpload(inner io.ReadCloser, cancel context.CancelCauseFunc, stall time.Duration) *upload {
-	u := &upload{inner: inner, stall: stall, timer: time.AfterFunc(time.Hour, func() { cancel(errStalled) })}
+func newUpload(inner io.ReadCloser, length int64, cancel context.CancelCauseFunc, stall time.Duration) *upload {
+	u := &upload{inner: inner, length: length, stall: stall, turn: make(chan struct{}, 1)}
+	u.timer = time.AfterFunc(time.Hour, func() { cancel(errStalled) })
 	u.timer.Stop()
+	u.turn <- struct{}{}
 	return u
 }
 
 // uploadPiece is what the network is given at a time, in bytes: a larger piece would make a slow network a stalled one.
 const uploadPiece = 16 << 10
 
+var errRevoked = errors.New("the answer came before the request was sent in full")
+
 // Read stops the clock while the source is asked, and starts it when the network has the next piece to send.
 func (u *upload) Read(p []byte) (int, error) {
 	u.timer.Stop()
+	<-u.turn
+	defer func() { u.turn <- struct{}{} }()
+	if u.revoked || u.closed {
+		if u.sent == u.length {
+			return 0, io.EOF // the transport only looks whether there is more
+		}
+		return 0, errRevoked // not io.EOF, which would make a part of the body a whole one
+	}
 	n, err := u.inner.Read(p[:min(len(p), uploadPiece)])
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if err == nil && !u.closed {
+	u.sent += int64(n)
+	if err == nil {
 		u.timer.Reset(u.stall)
 	}
 	return n, err
 }
 
-func (u *upload) Close() error {
-	u.mu.Lock()
-	u.closed = true
+// revoke waits for a Read that is under way, unless ctx ends first, and lets no other one through.
+func (u *upload) revoke(ctx context.Context) {
 	u.timer.Stop()
-	u.mu.Unlock()
+	select {
+	case <-u.turn:
+		u.revoked = true
+		u.timer.Stop()
+		u.turn <- struct{}{}
+	case <-ctx.Done():
+	}
+}
+
+// Close waits for nothing: it may be called to end a Read.
+func (u *upload) Close() error {
+	u.timer.Stop()
+	select {
+	case <-u.turn:
+		u.closed = true
+		u.timer.Stop()
+		u.turn <- struct{}{}
+	default:
+	}
 	return u.inner.Close()
 }

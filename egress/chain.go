@@ -51,6 +51,9 @@ func (ch *chain) hop(ctx context.Context) error {
 	if err == nil {
 		ch.response, err = ch.client.transport.RoundTrip(request)
 	}
+	if u, ok := requestBody(request); ok {
+		u.revoke(ctx)
+	}
 	if err != nil {
 		e := ch.reject(ctx, err)
 		cancel(nil)
@@ -116,12 +119,20 @@ func (ch *chain) httpRequest(ctx context.Context, cancel context.CancelCauseFunc
 		return nil, err
 	}
 	request.ContentLength = ch.request.Length
-	request.Body = newUpload(content, cancel, ch.client.limits.Stall)
+	request.Body = newUpload(content, ch.request.Length, cancel, ch.client.limits.Stall)
 	if ch.request.Length == 0 {
 		_ = content.Close()
 		request.Body = http.NoBody
 	}
 	return request, nil
+}
+
+func requestBody(r *http.Request) (*upload, bool) {
+	if r == nil {
+		return nil, false
+	}
+	u, ok := r.Body.(*upload)
+	return u, ok
 }
 
 // follow moves on to where a redirect points, or says that the answer is final.

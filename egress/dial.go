@@ -150,6 +150,7 @@ const raceDelay = 250 * time.Millisecond
 const maxAddresses = 8
 
 type dialled struct {
+	turn int
 	conn net.Conn
 	to   netip.AddrPort
 	err  error
@@ -161,15 +162,15 @@ func (c *Client) race(ctx context.Context, open []netip.AddrPort, check func(net
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	results := make(chan dialled, len(open))
-	start := func(to netip.AddrPort) {
-		connection, err := c.network.Dial(ctx, to, check)
-		results <- dialled{connection, to, err}
+	start := func(turn int) {
+		connection, err := c.network.Dial(ctx, open[turn], check)
+		results <- dialled{turn, connection, open[turn], err}
 	}
-	var first error
+	failed := make([]error, len(open))
 	for started, ended := 0, 0; ended < len(open); {
 		var next <-chan time.Time
 		if started < len(open) {
-			go start(open[started])
+			go start(started)
 			started++
 			next = time.After(raceDelay)
 		}
@@ -180,11 +181,11 @@ func (c *Client) race(ctx context.Context, open []netip.AddrPort, check func(net
 				go closeRest(results, started-ended)
 				return conn{r.conn, r.to}, nil
 			}
-			first = firstOf(first, connectError(ctx, r))
+			failed[r.turn] = connectError(ctx, r)
 		case <-next:
 		}
 	}
-	return nil, first
+	return nil, failed[0] // of the address that the resolver prefers
 }
 
 func closeRest(results <-chan dialled, n int) {

@@ -275,3 +275,40 @@ func TestConnectionsAreKept(t *testing.T) {
 		}
 	}
 }
+
+// An answer that comes before the request was sent in full: what the body is read from belongs to its owner again, and a
+// piece of it is never taken for the whole. (The transport alone goes on reading behind its caller's back.)
+func TestEarlyAnswersEndTheUpload(t *testing.T) {
+	w := egresstest.New(t)
+	bodies := make(chan error, 100)
+	w.HTTPS("r.example.com", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(401)
+		w.(http.Flusher).Flush()
+		_, err := io.Copy(io.Discard, r.Body)
+		bodies <- err
+	}))
+	c := newClient(t, w, egress.Rules{Host: "r.example.com"})
+	for _, length := range []int64{-1, 64 << 20} {
+		source := &owned{}
+		r, err := c.Do(t.Context(), egress.Request{Method: "PUT", URL: address(t, "https://r.example.com/"), Length: length,
+			Body: func() (io.ReadCloser, error) { return io.NopCloser(io.LimitReader(source, 64<<20)), nil }})
+		if err == nil {
+			_ = r.Body.Close()
+		} else if !errors.Is(err, egress.ErrBroken) && !errors.Is(err, egress.ErrProtocol) {
+			t.Fatal(err)
+		}
+		source.taken = true // a write that the race detector sees beside a Read
+		if err := <-bodies; err == nil {
+			t.Errorf("length %d: a part of the body counted as all of it", length)
+		}
+	}
+}
+
+type owned struct{ taken bool }
+
+func (o *owned) Read(p []byte) (int, error) {
+	if o.taken {
+		return 0, io.ErrClosedPipe
+	}
+	return len(p), nil
+}

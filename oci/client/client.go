@@ -153,7 +153,8 @@ type call struct {
 	body       bodyFunc
 	length     int64
 	maxBody    int64
-	idempotent bool
+	idempotent bool // may be sent again after an answer that broke or a server's fault
+	token      bool // is for the token server
 }
 
 // about is what a call concerns: what a 404 means.

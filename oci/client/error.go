@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -235,7 +236,7 @@ func sendError(k call, place Place, host string, err error) error {
 		out.kind = oci.ErrManifestTooLarge
 	case errors.Is(e, egress.ErrRefused) && e.Rule == egress.RuleRealm:
 		out.kind = oci.ErrUnauthorized
-	case e.Kind != egress.ErrRefused:
+	case e.Kind != egress.ErrRefused && e.Kind != context.Canceled && e.Kind != context.DeadlineExceeded:
 		out.kind = oci.ErrUnavailable
 	}
 	return out

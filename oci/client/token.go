@@ -119,7 +119,7 @@ func (t *tokens) drop(key tokenKey, entry *token) {
 
 // fetchToken asks a token server (distribution, token.md; with a refresh token oauth.md).
 func (c *Client) fetchToken(ctx context.Context, k call, realm *url.URL, key tokenKey, login credential.Credential) (string, time.Duration, error) {
-	k.operation, k.about, k.idempotent = "token for "+k.operation, aboutName, !isRefreshToken(login)
+	k.operation, k.about, k.token, k.idempotent = "token for "+k.operation, aboutName, true, !isRefreshToken(login)
 	request := c.tokenRequest(realm, key, login)
 	var answer *egress.Response
 	err := c.retrying(ctx, k, func() error {

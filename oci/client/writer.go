@@ -162,10 +162,10 @@ func (c *Client) startUpload(ctx context.Context, repository string, query url.V
 	}
 	defer r.Body.Close()
 	u := &upload{client: c, repository: repository}
-	if r.Status == http.StatusCreated {
+	if r.Status == http.StatusCreated && query.Has("mount") {
 		return u, r.Status, nil
 	}
-	return u, r.Status, u.moveTo(k, r)
+	return u, http.StatusAccepted, u.moveTo(k, r)
 }
 
 var uploadID = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
