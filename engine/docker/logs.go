@@ -27,13 +27,25 @@ func (e *Engine) Logs(ctx context.Context, id string, follow bool, to io.Writer)
 		return err
 	case a.podman:
 		err = e.podmanLog(ctx, id, follow, to)
+	case follow:
+		err = e.followLog(ctx, id, to)
 	default:
-		err = e.copyLog(ctx, id, follow, to)
-		if err == nil && follow {
-			err = e.reallyEnded(ctx, id)
-		}
+		err = e.copyLog(ctx, id, false, to)
 	}
 	return e.failed(doing, err)
+}
+
+// followLog reads the log as it grows, and once more when the container has ended: Docker (seen with 20.10) sometimes
+// ends a followed log before it has sent a last line that has no newline.
+func (e *Engine) followLog(ctx context.Context, id string, to io.Writer) error {
+	followed := &skipper{to: to}
+	if err := e.copyLog(ctx, id, true, followed); err != nil {
+		return err
+	}
+	if err := e.reallyEnded(ctx, id); err != nil {
+		return err
+	}
+	return e.copyLog(ctx, id, false, &skipper{to: to, skip: followed.passed})
 }
 
 // reallyEnded says whether a log that ended was at its end: only when the container is. An engine that is stopped may

@@ -14,6 +14,10 @@ import (
 // bytes.
 const maxEntries = 500_000
 
+// keptIdle is how many repositories stay in memory whatever they take: one that is larger than all the room there is would
+// be read anew for every request, which takes seconds each.
+const keptIdle = 4
+
 // cache holds the repositories that were used last. One that is in use is never dropped, so that there is never a
 // second one of the same name.
 type cache struct {
@@ -112,7 +116,7 @@ func (c *cache) weigh(p *repository) {
 }
 
 func (c *cache) shrink() {
-	for c.entries > c.max && c.idle.Len() > 0 {
+	for c.entries > c.max && c.idle.Len() > keptIdle {
 		p := c.idle.Remove(c.idle.Back()).(*repository)
 		delete(c.places, p)
 		delete(c.all, p.name)

@@ -190,3 +190,20 @@ func TestCacheIsBounded(t *testing.T) {
 		t.Errorf("%d repositories", len(r.cache.all))
 	}
 }
+
+// A repository larger than all the room there is used to be read anew for every request.
+func TestLargeRepositoryStays(t *testing.T) {
+	r := openForTest(t, durabletest.Scratch(t))
+	r.cache.max = 1
+	loads := 0
+	load := r.cache.load
+	r.cache.load = func(name string) (*repository, error) { loads++; return load(name) }
+	for i := range 20 {
+		if err := r.link("a/large", digest.FromString(fmt.Sprint(i)), 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if loads != 1 {
+		t.Errorf("it was read %d times", loads)
+	}
+}
