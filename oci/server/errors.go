@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"time"
 
 	"pierhead.dev/pierhead/oci"
 )
@@ -50,11 +51,30 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 			w.Header().Set("WWW-Authenticate", refusal.Challenge)
 		}
 	}
-	// A client that is still sending is told at once, and the connection goes with the rest of its body.
-	if r.ContentLength > 64<<10 || r.ContentLength < 0 {
+	sending := r.ContentLength > 64<<10 || r.ContentLength < 0
+	if sending { // it is told at once, and the connection goes with the rest of its body
 		w.Header().Set("Connection", "close")
+		_ = http.NewResponseController(w).EnableFullDuplex() // HTTP/2 is that already
 	}
 	_ = writeJSON(w, known.Status, "application/json", wireErrors{[]wireError{body}})
+	if sending {
+		linger(w, r)
+	}
+}
+
+// Bounds of linger.
+const (
+	maxLinger  = 64 << 20 // bytes
+	lingerTime = 5 * time.Second
+)
+
+// linger reads on for a while when the answer was given before the request had ended: a connection that is closed on
+// unread bytes is reset, and a client that sends all before it reads would never see the answer.
+func linger(w http.ResponseWriter, r *http.Request) {
+	control := http.NewResponseController(w)
+	if control.Flush() == nil && control.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
+		_, _ = io.CopyN(io.Discard, r.Body, maxLinger)
+	}
 }
 
 // brokenBody finds errors of reading a request's body, which are the client's.
