@@ -5,7 +5,8 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
+
+	"pierhead.dev/pierhead/internal/durable"
 )
 
 // maxKeyFile bounds a key file, in bytes.
@@ -21,37 +22,10 @@ func WriteKeys(path string, keys Keys) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".data-key-*") // CreateTemp's mode is 0600
-	if err != nil {
-		return fmt.Errorf("writing data keys: %w", err)
-	}
-	defer os.Remove(f.Name()) // fails once it is renamed, as it should
-	_, err = f.Write(text)
-	if err == nil {
-		err = f.Sync()
-	}
-	if closed := f.Close(); err == nil {
-		err = closed
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err == nil {
-		err = syncDir(filepath.Dir(path))
-	}
-	if err != nil {
+	if err := durable.WriteFile(durable.OS{}, path, text); err != nil {
 		return fmt.Errorf("writing data keys: %w", err)
 	}
 	return nil
-}
-
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
 }
 
 // ReadKeys reads what WriteKeys wrote. A file that is not regular, that others can write, or that everybody can read
