@@ -41,7 +41,7 @@ func TestTLS(t *testing.T) {
 func TestExecutionOnHostedImage(t *testing.T) {
 	machine.Need(t, "podman", "conmon", "skopeo", "unshare")
 	address := freeAddress(t)
-	h := startHouse(t, address, "https://"+address, "--tls", "self", "--engine", "podman", "--own-store")
+	h := startHouse(t, address, "https://"+address, "--tls", "self", "--engine", "podman", "--own-store", "--network", "none")
 	c := openSkopeo(t, h)
 	must(t, c.login(h.alice))
 	program, err := os.ReadFile(built("train"))
