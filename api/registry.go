@@ -186,26 +186,10 @@ func RegistryOf(r pierhead.Registry, organization string) Registry {
 		CreatedAt: timeOf(r.CreatedAt), UpdatedAt: timeOf(r.UpdatedAt),
 	}
 	if r.Credential.Sealed != "" {
-		wire.Credential.Sealed = &Sealed{KeyID: sealedKeyID(string(r.Credential.Sealed)), Hosts: LiteralHosts(r.Match)}
+		hosts, _ := image.LiteralHosts(r.Match)
+		wire.Credential.Sealed = &Sealed{KeyID: sealedKeyID(string(r.Credential.Sealed)), Hosts: hosts}
 	}
 	return wire
-}
-
-// LiteralHosts are the hosts that match patterns write out in full, canonical, sorted and each once: what a credential
-// is sealed for. A pattern that does not parse has none.
-func LiteralHosts(match []string) []string {
-	hosts := []string{}
-	for _, written := range match {
-		pattern, err := image.ParsePattern(written)
-		if err != nil {
-			continue
-		}
-		if host, literal := pattern.Literal(); literal {
-			hosts = append(hosts, host)
-		}
-	}
-	slices.Sort(hosts)
-	return slices.Compact(hosts)
 }
 
 // A RegistryList is the answer to GET /organizations/{organization}/registries.

@@ -8,7 +8,6 @@ package broker
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"pierhead.dev/pierhead"
@@ -157,17 +156,12 @@ func fallsBack(registry pierhead.Registry, err error) bool {
 	return refused && registry.WhenRefused != pierhead.RefusedFail
 }
 
-// literalHosts are the canonical hosts that a registry's patterns write out; none when a pattern has a glob in its host,
-// because then a login without hosts of its own would go to hosts that nobody named.
+// literalHosts are the hosts that a registry's patterns write out; none when a pattern has a glob in its host, because
+// then a login without hosts of its own would go to hosts that nobody named.
 func literalHosts(registry pierhead.Registry) []string {
-	var hosts []string
-	for _, text := range registry.Match {
-		pattern, err := image.ParsePattern(text)
-		if err != nil || pattern.HostHasGlob() {
-			return nil
-		}
-		hosts = append(hosts, pattern.Host())
+	hosts, all := image.LiteralHosts(registry.Match)
+	if !all {
+		return nil
 	}
-	slices.Sort(hosts)
-	return slices.Compact(hosts)
+	return hosts
 }

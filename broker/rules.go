@@ -18,10 +18,9 @@ func (b *Broker) rules(registry pierhead.Registry, reference image.Reference) eg
 		Host: reference.DialHost(), PlainHTTP: registry.PlainHTTP, CA: registry.CA, Realms: registry.Realms,
 		PrivateNetworks: slices.Concat(b.PrivateNetworks, registry.PrivateNetworks),
 	}
-	for _, text := range registry.Match {
-		if pattern, err := image.ParsePattern(text); err == nil && !pattern.HostHasGlob() {
-			rules.Listed = append(rules.Listed, image.DialHost(pattern.Host()))
-		}
+	hosts, _ := image.LiteralHosts(registry.Match)
+	for _, host := range hosts {
+		rules.Listed = append(rules.Listed, image.DialHost(host))
 	}
 	// A token server that an admin wrote out by its private or loopback address is listed by that, as the registry is.
 	rules.Listed = append(rules.Listed, registry.Realms...)

@@ -1,6 +1,9 @@
 package image
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // A Pattern says which references a registry covers: host[/path[:tag]], in which
 //
@@ -47,6 +50,23 @@ func (p Pattern) Literal() (host string, ok bool) {
 		return "", false
 	}
 	return p.host, true
+}
+
+// LiteralHosts are the canonical hosts that match patterns write out in full, sorted and each once, never nil: what a login
+// that names none may be for, and what a credential is sealed to. all tells whether these are the hosts of every pattern:
+// it is false when one has a wildcard in its host or does not parse.
+func LiteralHosts(match []string) (hosts []string, all bool) {
+	hosts, all = []string{}, true
+	for _, text := range match {
+		p, err := ParsePattern(text)
+		if err != nil || p.HostHasGlob() {
+			all = false
+			continue
+		}
+		hosts = append(hosts, p.host)
+	}
+	slices.Sort(hosts)
+	return slices.Compact(hosts), all
 }
 
 // Path is the path without the tag and without the last "/*"; "" for the whole host.

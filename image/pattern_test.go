@@ -2,6 +2,7 @@ package image
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -230,5 +231,23 @@ func TestPatternFacts(t *testing.T) {
 	}
 	if _, ok := p.Literal(); ok {
 		t.Errorf("%+v", p)
+	}
+}
+
+func TestLiteralHosts(t *testing.T) {
+	for _, test := range []struct {
+		match []string
+		hosts []string
+		all   bool
+	}{
+		{nil, []string{}, true},
+		{[]string{"b.example/x/*", "A.example:443/*", "b.example/y"}, []string{"a.example", "b.example"}, true},
+		{[]string{"index.docker.io/me/*", "registry-1.docker.io/you/*"}, []string{"docker.io"}, true},
+		{[]string{"*.azurecr.io/*", "a.example/*"}, []string{"a.example"}, false},
+		{[]string{"no pattern", "a.example/*"}, []string{"a.example"}, false},
+	} {
+		if hosts, all := LiteralHosts(test.match); !slices.Equal(hosts, test.hosts) || hosts == nil || all != test.all {
+			t.Errorf("%q: %q, %v; want %q, %v", test.match, hosts, all, test.hosts, test.all)
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"pierhead.dev/pierhead"
 	"pierhead.dev/pierhead/api"
+	"pierhead.dev/pierhead/image"
 	"pierhead.dev/pierhead/resolve"
 )
 
@@ -70,7 +71,8 @@ func outcomeOf(answer resolve.Answer, about subject) api.Explanation {
 
 // credentialOf names where a registry's credential is, never more.
 func credentialOf(r *pierhead.Registry) *api.ExplainedCredential {
-	credential := &api.ExplainedCredential{Hosts: api.LiteralHosts(r.Match)}
+	hosts, _ := image.LiteralHosts(r.Match)
+	credential := &api.ExplainedCredential{Hosts: hosts}
 	wire := api.RegistryOf(*r, "").Credential
 	switch {
 	case wire.Secret != "":

@@ -131,14 +131,8 @@ func checkMatch(r *pierhead.Registry) error {
 
 // hostsOf is the sorted hosts of a checked registry's patterns, as a text.
 func hostsOf(r pierhead.Registry) string {
-	var hosts []string
-	for _, text := range r.Match {
-		if pattern, err := image.ParsePattern(text); err == nil {
-			hosts = append(hosts, pattern.Host())
-		}
-	}
-	slices.Sort(hosts)
-	return strings.Join(slices.Compact(hosts), ", ")
+	hosts, _ := image.LiteralHosts(r.Match)
+	return strings.Join(hosts, ", ")
 }
 
 func checkCredential(r *pierhead.Registry) error {

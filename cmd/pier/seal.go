@@ -46,9 +46,8 @@ func (p *program) seal(ctx context.Context, client *api.Client, f *registryFlags
 	return nil
 }
 
-// literalHosts are the hosts that a sealed login is bound to.
+// literalHosts are the hosts that a sealed login is bound to, or why there are none.
 func literalHosts(match []string) ([]string, error) {
-	var hosts []string
 	for _, text := range match {
 		pattern, err := image.ParsePattern(text)
 		if err != nil {
@@ -58,10 +57,9 @@ func literalHosts(match []string) ([]string, error) {
 			return nil, pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("a login can be typed in only for hosts that are written out, and %s has a glob in its host", text),
 				"write one pattern for each host")
 		}
-		hosts = append(hosts, pattern.Host())
 	}
-	slices.Sort(hosts)
-	return slices.Compact(hosts), nil
+	hosts, _ := image.LiteralHosts(match)
+	return hosts, nil
 }
 
 // bindingChanged tells whether a sealed login of the first would not open for the second.
