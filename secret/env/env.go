@@ -8,7 +8,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"strings"
 
 	"pierhead.dev/pierhead/secret"
 )
@@ -65,15 +64,4 @@ func safeName(name string) bool {
 		}
 	}
 	return name != "" && len(name) <= 255
-}
-
-// Without returns environ (as from os.Environ) without the variables that hold secrets: what a child process may get.
-func Without(environ []string) []string {
-	kept := make([]string, 0, len(environ))
-	for _, variable := range environ {
-		if !strings.HasPrefix(variable, Prefix) {
-			kept = append(kept, variable)
-		}
-	}
-	return kept
 }

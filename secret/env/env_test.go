@@ -2,7 +2,6 @@ package env_test
 
 import (
 	"errors"
-	"slices"
 	"strings"
 	"testing"
 
@@ -32,12 +31,5 @@ func TestOnlyTheOperatorsVariables(t *testing.T) {
 		if _, err := source.Get(t.Context(), ref); !errors.Is(err, secret.ErrNotFound) || !strings.Contains(err.Error(), "PIER_SECRET_"+name) {
 			t.Errorf("%s: got %v", name, err)
 		}
-	}
-}
-
-func TestWithout(t *testing.T) {
-	got := env.Without([]string{"A=1", "PIER_SECRET_X=hunter2", "PIER_TOKEN=t", "PIER_SECRET_=x", "B=PIER_SECRET_X"})
-	if want := []string{"A=1", "PIER_TOKEN=t", "B=PIER_SECRET_X"}; !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
 	}
 }
