@@ -17,8 +17,8 @@
 // which are safe to print, and values, which cannot be printed; its sub-rooms are the stores: a directory, the
 // environment, and credentials sealed to a data-plane key. credential/ is a registry login and the hosts that it is
 // for. egress/ is the only way out to addresses that others choose: dial rules, redirects, realms, evidence.
-// internal/ has durable (writes that survive a crash), ids, tokens (the signing of registry tokens), and suggest (the word
-// that somebody meant).
+// internal/ has durable (writes that survive a crash), ids, tokens (the signing of registry tokens), suggest (the word that
+// somebody meant), and skip (a stream that is read again).
 //
 // # Floor 1: nouns and bytes
 //

@@ -8,6 +8,7 @@ import (
 
 	"pierhead.dev/pierhead"
 	"pierhead.dev/pierhead/engine"
+	"pierhead.dev/pierhead/internal/skip"
 )
 
 // stopGrace is what a container gets between the wish to stop and its end.
@@ -82,7 +83,7 @@ func (r *run) follow(ctx context.Context, containerID string) (engine.State, err
 	wait := newBackoff()
 	for {
 		before := r.log.Size() + r.log.Dropped()
-		rest := &skipWriter{to: r.log, skip: before - int64(len(r.rec.Head))}
+		rest := &skip.Writer{To: r.log, Skip: before - int64(len(r.rec.Head))}
 		err := r.agent.Engine.Logs(ctx, containerID, true, rest)
 		var state engine.State
 		if err == nil {

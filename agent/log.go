@@ -202,22 +202,3 @@ func (b *backoff) pause(ctx context.Context) error {
 		return ctx.Err()
 	}
 }
-
-// A skipWriter drops the first bytes: those that an earlier reading of the same stream has already brought.
-type skipWriter struct {
-	to   io.Writer
-	skip int64
-}
-
-func (s *skipWriter) Write(p []byte) (int, error) {
-	n := len(p)
-	dropped := min(int64(n), s.skip)
-	s.skip -= dropped
-	if dropped == int64(n) {
-		return n, nil
-	}
-	if _, err := s.to.Write(p[dropped:]); err != nil {
-		return 0, err
-	}
-	return n, nil
-}

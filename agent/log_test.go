@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"path/filepath"
@@ -109,21 +108,6 @@ func TestLogIsShippedAgainToAServerThatWasSetBack(t *testing.T) {
 	server = append(server, text[:200]...)
 	if err := l.ship(t.Context(), send); !errors.Is(err, pierhead.ErrConflict) {
 		t.Errorf("a server that always conflicts: %v", err)
-	}
-}
-
-func TestSkipWriterGoesOnWhereTheLogStands(t *testing.T) {
-	for skip := range int64(12) {
-		var got bytes.Buffer
-		w := &skipWriter{to: &got, skip: skip}
-		for _, part := range []string{"abc", "", "defg", "hij"} {
-			if n, err := w.Write([]byte(part)); n != len(part) || err != nil {
-				t.Fatalf("Write(%q) = %d, %v", part, n, err)
-			}
-		}
-		if want := "abcdefghij"[min(skip, 10):]; got.String() != want {
-			t.Errorf("skip %d: %q, want %q", skip, got.String(), want)
-		}
 	}
 }
 

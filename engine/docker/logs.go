@@ -11,6 +11,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"pierhead.dev/pierhead/engine"
+	"pierhead.dev/pierhead/internal/skip"
 )
 
 // endTime is how long an engine may take to say that a container has ended after it has ended its log.
@@ -38,14 +39,14 @@ func (e *Engine) Logs(ctx context.Context, id string, follow bool, to io.Writer)
 // followLog reads the log as it grows, and once more when the container has ended: Docker (seen with 20.10) sometimes
 // ends a followed log before it has sent a last line that has no newline.
 func (e *Engine) followLog(ctx context.Context, id string, to io.Writer) error {
-	followed := &skipper{to: to}
+	followed := &skip.Writer{To: to}
 	if err := e.copyLog(ctx, id, true, followed); err != nil {
 		return err
 	}
 	if err := e.reallyEnded(ctx, id); err != nil {
 		return err
 	}
-	return e.copyLog(ctx, id, false, &skipper{to: to, skip: followed.passed})
+	return e.copyLog(ctx, id, false, &skip.Writer{To: to, Skip: followed.Passed})
 }
 
 // reallyEnded says whether a log that ended was at its end: only when the container is. An engine that is stopped may

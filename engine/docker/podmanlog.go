@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/moby/moby/client"
+
+	"pierhead.dev/pierhead/internal/skip"
 )
 
 const (
@@ -133,35 +135,18 @@ func (l *askedLog) more(ctx context.Context, to io.Writer, last bool) error {
 	if !last && begun.Sub(l.when) < l.rest {
 		return nil
 	}
-	fresh := &skipper{to: to, skip: l.had}
+	fresh := &skip.Writer{To: to, Skip: l.had}
 	end := &holder{to: fresh}
 	err := l.read(ctx, end)
 	// What still is the end after a while is whole.
-	if err == nil && (last || fresh.passed == 0 && bytes.Equal(end.held, l.held)) {
+	if err == nil && (last || fresh.Passed == 0 && bytes.Equal(end.held, l.held)) {
 		err = end.release()
 	}
-	l.had += fresh.passed
+	l.had += fresh.Passed
 	l.held = end.held
 	l.when = time.Now()
 	l.rest = 10 * l.when.Sub(begun)
 	return err
-}
-
-// skipper leaves out the first skip bytes and counts those after them.
-type skipper struct {
-	to           io.Writer
-	skip, passed int64
-}
-
-func (s *skipper) Write(p []byte) (int, error) {
-	left := min(s.skip, int64(len(p)))
-	s.skip -= left
-	if left == int64(len(p)) {
-		return len(p), nil
-	}
-	n, err := s.to.Write(p[left:])
-	s.passed += int64(n)
-	return int(left) + n, err
 }
 
 // holder holds back what was written last: Podman ends a line that it meets half written as if it were whole.
