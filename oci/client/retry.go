@@ -34,8 +34,8 @@ func (c *Client) retrying(ctx context.Context, k call, try func() error) error {
 		e.Evidence = evidence.Append(e.Evidence)
 		evidence = e.Evidence
 		delay, again := c.delay(k, e, tries)
-		if !again {
-			return err
+		if deadline, has := ctx.Deadline(); !again || has && time.Until(deadline) <= delay {
+			return err // that time ran out would say less than the answer does
 		}
 		if err := c.config.Sleep(ctx, delay); err != nil {
 			return err
@@ -49,7 +49,7 @@ func (c *Client) delay(k call, e *Error, tries int) (time.Duration, bool) {
 		return 0, false // a token was tried as often already, inside
 	}
 	switch {
-	case e.Status == http.StatusTooManyRequests && e.RetryAfter > 0:
+	case e.RetryAfter > 0 && (e.Status == http.StatusTooManyRequests || e.Status == http.StatusServiceUnavailable && e.RetryAfter <= maxRetryAfter):
 		// A little later than asked, and not all at once.
 		return e.RetryAfter + time.Duration(c.config.Jitter()*float64(time.Second)), e.RetryAfter <= maxRetryAfter
 	case momentary[e.Status]:

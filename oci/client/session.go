@@ -42,6 +42,7 @@ type session struct {
 	challenge  challenge // what the registry asks for; remembered or just learned
 	challenged bool
 	learned    int // challenges taken from answers
+	pinged     bool
 
 	login   credential.Credential
 	asked   bool // Credentials was asked for it
@@ -50,6 +51,7 @@ type session struct {
 	key      tokenKey
 	token    *token
 	fresh    bool // token was fetched for this call
+	dropped  bool // a token that was there before has been given up
 	evidence egress.Evidence
 }
 
@@ -128,10 +130,22 @@ func (s *session) failure(r *egress.Response, authorized bool) error {
 		place = PlaceStorage
 	}
 	e := s.client.answerError(s.call, place, r, s.withLogin(authorized) && place == PlaceRegistry)
-	if place == PlaceRegistry && !authorized && r.Status == http.StatusUnauthorized && e.Text == "" {
-		e.Text = "a login is needed, and there is none"
+	if place == PlaceRegistry && !authorized && r.Status == http.StatusUnauthorized {
+		e.Text = s.missing(e.Text)
 	}
 	return e
+}
+
+// missing says why no login was sent although one is needed, after what the registry says itself.
+func (s *session) missing(text string) string {
+	switch {
+	case s.challenge.scheme == "basic" && isRefreshToken(s.login):
+		why := "it asks for a user name and a password, and the login is an identity token, which is for token servers only"
+		return strings.TrimPrefix(text+"; "+why, "; ")
+	case text == "":
+		return "a login is needed, and there is none"
+	}
+	return text
 }
 
 // authorization is the header for what the registry asks for; "" while it has asked for nothing, or when it asks for a
@@ -202,27 +216,68 @@ func (s *session) refused(ctx context.Context, r *egress.Response, authorized bo
 	if r.Foreign || !s.client.egress.IsHost(r.URL) {
 		return false, nil // another host's challenge is none of ours
 	}
-	if r.Status != http.StatusUnauthorized && !(authorized && s.expired(r)) {
+	if !authorized {
+		return s.answerTo(ctx, r)
+	}
+	if r.Status != http.StatusUnauthorized && !s.expired(r) {
 		return false, nil
 	}
 	if r.Status == http.StatusUnauthorized {
-		learned, err := s.learn(ctx, r)
-		if err != nil {
-			return false, err
-		}
-		if learned || !authorized {
-			return learned && s.canAnswer(), nil
+		if learned, err := s.learn(ctx, r); learned || err != nil {
+			return learned && s.canAnswer(), err
 		}
 	}
-	if s.token != nil && !s.fresh {
+	if s.token != nil && !s.fresh && !s.dropped {
 		s.client.tokens.drop(s.key, s.token)
-		s.token = nil
+		s.token, s.dropped = nil, true
 		return true, nil
 	}
 	if insufficientScope(r) && s.token != nil {
 		return false, nil // the login was good enough for a token; another token would say the same
 	}
 	return s.renew(ctx)
+}
+
+// answerTo looks at a no to a caller who sent no login. Where it does not say what is asked for, the registry's front
+// door may: gcr.io has answered 401 without a challenge, and Artifact Registry 403, to anonymous callers.
+func (s *session) answerTo(ctx context.Context, r *egress.Response) (bool, error) {
+	if r.Status != http.StatusUnauthorized && r.Status != http.StatusForbidden {
+		return false, nil
+	}
+	if r.Status == http.StatusUnauthorized {
+		if learned, err := s.learn(ctx, r); learned || err != nil {
+			return learned && s.canAnswer(), err
+		}
+	}
+	if s.pinged || s.challenged {
+		return false, nil
+	}
+	if err := s.needLogin(ctx); err != nil || s.login.Empty() && r.Status == http.StatusForbidden {
+		return false, err
+	}
+	return s.ping(ctx)
+}
+
+// maxPing bounds what the front door says, in bytes; nobody reads it.
+const maxPing = 64 << 10
+
+// ping asks the front door, /v2/, for its challenge. That it has none, or is shut, changes nothing.
+func (s *session) ping(ctx context.Context) (bool, error) {
+	s.pinged = true
+	r, err := s.client.egress.Do(ctx, egress.Request{
+		Method: http.MethodGet, URL: s.client.at(""), MaxBody: maxPing,
+		Header: http.Header{"User-Agent": {s.client.config.UserAgent}}, Secrets: s.secrets(),
+	})
+	if err != nil {
+		return false, ctx.Err()
+	}
+	_ = r.Body.Close()
+	s.evidence = s.evidence.Append(r.Evidence)
+	if r.Status != http.StatusUnauthorized || r.Foreign || !s.client.egress.IsHost(r.URL) {
+		return false, nil
+	}
+	learned, err := s.learn(ctx, r)
+	return learned && s.canAnswer(), err
 }
 
 // canAnswer tells whether there is anything to answer the challenge with: a token can be had without a login too.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -79,8 +80,6 @@ func (t *tokens) outdated(entry *token) bool {
 }
 
 func (t *tokens) fetch(ctx context.Context, key tokenKey, entry *token, fetch func(context.Context) (string, time.Duration, error)) {
-	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
-	defer cancel()
 	received := t.now // the clock that counts is ours, at receipt: issued_at is the server's
 	text, life, err := fetch(ctx)
 	t.mu.Lock()
@@ -117,9 +116,25 @@ func (t *tokens) drop(key tokenKey, entry *token) {
 	}
 }
 
-// fetchToken asks a token server (distribution, token.md; with a refresh token oauth.md).
+// fetchToken asks a token server (distribution, token.md; with a refresh token oauth.md), within fetchTimeout. That this
+// was too short is the server's fault and not the caller's, whose context ctx is not.
 func (c *Client) fetchToken(ctx context.Context, k call, realm *url.URL, key tokenKey, login credential.Credential) (string, time.Duration, error) {
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
 	k.operation, k.about, k.token, k.idempotent = "token for "+k.operation, aboutName, true, !isRefreshToken(login)
+	text, life, err := c.askForToken(ctx, k, realm, key, login)
+	if err != nil && errors.Is(err, context.DeadlineExceeded) {
+		late := &egress.Error{Kind: egress.ErrTimeout, Method: http.MethodGet, Address: egress.Clean(realm.Scheme+"://"+realm.Host, 300), Detail: "no token within " + fetchTimeout.String()}
+		var e *Error
+		if errors.As(err, &e) {
+			late.Evidence = e.Evidence
+		}
+		err = sendError(k, PlaceTokenServer, realm.Host, late)
+	}
+	return text, life, err
+}
+
+func (c *Client) askForToken(ctx context.Context, k call, realm *url.URL, key tokenKey, login credential.Credential) (string, time.Duration, error) {
 	request := c.tokenRequest(realm, key, login)
 	var answer *egress.Response
 	err := c.retrying(ctx, k, func() error {
