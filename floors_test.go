@@ -25,7 +25,7 @@ var floors = map[string]int{
 
 	"secret/*": 3, "exchange/*": 3, "oci/*": 3, "blob/*": 3, "engine/*": 3, "store": 3,
 
-	"resolve": 2, "exchange": 2, "oci": 2, "engine": 2, "access": 2, "audit": 2, "api": 2,
+	"resolve": 2, "exchange": 2, "oci": 2, "engine": 2, "access": 2, "audit": 2, "api": 2, "identity/*": 2,
 
 	".": 1, "blob": 1, "projectfile": 1,
 
@@ -77,11 +77,63 @@ func TestControlPlaneLinksNoCredentials(t *testing.T) {
 		case "server", "store", "console":
 			for _, dependency := range p.Deps {
 				below := roomOf(dependency)
-				if strings.HasPrefix(dependency, modulePath) && matchesAny(below, []string{"broker", "secret/*", "exchange", "exchange/*", "credential", "oci/client", "egress"}) {
+				if strings.HasPrefix(dependency, modulePath) && matchesAny(below, []string{"broker", "secret/*", "exchange", "exchange/*", "identity/*", "credential", "oci/client", "egress"}) {
 					t.Errorf("%s links %s", room, below)
 				}
 			}
 		}
+	}
+}
+
+// cloudSDKs are the clouds' libraries, and the rooms that may import each: large and many-handed as they are, they stay
+// where their cloud is spoken to.
+var cloudSDKs = map[string][]string{
+	"github.com/aws/":             {"identity/amazon", "exchange/ecr", "secret/awssm"},
+	"cloud.google.com/go/":        {"identity/google", "exchange/gcp", "secret/gcpsm"},
+	"google.golang.org/":          {"identity/google", "exchange/gcp", "secret/gcpsm"},
+	"github.com/googleapis/":      {"identity/google", "exchange/gcp", "secret/gcpsm"},
+	"github.com/Azure/":           {"identity/azure", "exchange/acr", "secret/azurekv"},
+	"github.com/AzureAD/":         {"identity/azure", "exchange/acr", "secret/azurekv"},
+	"github.com/hashicorp/vault/": {"secret/vault"},
+	"k8s.io/":                     {"secret/k8s"},
+}
+
+func TestCloudLibrariesStayInTheirRooms(t *testing.T) {
+	for _, p := range listPackages(t) {
+		room := roomOf(p.ImportPath)
+		if matchesAny(room, offHouse) {
+			continue
+		}
+		for _, imported := range p.Imports {
+			for prefix, rooms := range cloudSDKs {
+				if strings.HasPrefix(imported, prefix) && !matchesAny(room, rooms) {
+					t.Errorf("%s imports %s, which belongs into %v", room, imported, rooms)
+				}
+			}
+		}
+	}
+}
+
+// The helpers start for every pull of a runtime and have milliseconds: none of them links a cloud's library, and neither
+// does what the control plane is made of.
+func TestHelpersAndControlPlaneLinkNoCloudLibrary(t *testing.T) {
+	looked := 0
+	for _, p := range listPackages(t) {
+		room := roomOf(p.ImportPath)
+		if !(path.Dir(room) == "cmd" && room != "cmd/pier") && room != "server" && room != "store" && room != "api" {
+			continue
+		}
+		looked++
+		for _, dependency := range p.Deps {
+			for prefix := range cloudSDKs {
+				if strings.HasPrefix(dependency, prefix) {
+					t.Errorf("%s links %s", room, dependency)
+				}
+			}
+		}
+	}
+	if looked < 3 {
+		t.Fatalf("only %d of the programs and rooms were found", looked)
 	}
 }
 

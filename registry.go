@@ -7,8 +7,13 @@ type RegistryType string
 
 // The types that this version knows.
 const (
-	RegistryGeneric RegistryType = "generic" // a login with user name and password
-	RegistryHosted  RegistryType = "hosted"  // our own, which owns its content
+	RegistryECR       RegistryType = "ecr"       // Amazon's, private and public
+	RegistryGCP       RegistryType = "gcp"       // Google's Artifact Registry, and gcr.io
+	RegistryACR       RegistryType = "acr"       // Azure's
+	RegistryDockerHub RegistryType = "dockerhub" // docker.io
+	RegistryJFrog     RegistryType = "jfrog"     // Artifactory
+	RegistryGeneric   RegistryType = "generic"   // any other: a login with user name and password
+	RegistryHosted    RegistryType = "hosted"    // our own, which owns its content
 )
 
 // HostedRegistryName is the predefined registry of every organization.
@@ -27,10 +32,20 @@ const (
 // Only agents that hold the key open it; it is safe to store and to show to an admin.
 type Sealed string
 
-// A RegistryCredential names where the login is: nothing, or exactly one of the two.
+// An Identity says whose identity a login is made of.
+type Identity string
+
+// IdentityNode is the identity that the node has in its cloud: an instance's role, a workload's service account.
+const IdentityNode Identity = "node"
+
+// A RegistryCredential names where the login is: nothing, or exactly one of Secret, Sealed and Identity.
 type RegistryCredential struct {
-	Secret string // a secret reference, "file:NAME" or "env:NAME"
-	Sealed Sealed
+	Secret      string // a secret reference: "file:NAME", "arn:aws:secretsmanager:…", "https://acme.vault.azure.net/secrets/NAME"
+	Sealed      Sealed
+	Identity    Identity
+	AssumeRole  string // ecr: ARN of the role that the identity, or the keys of the secret, assume first
+	ExternalID  string // ecr: sent with AssumeRole; the organization's id where empty
+	Impersonate string // gcp: e-mail of the service account that the identity, or the key of the secret, stands in for
 }
 
 // A ProjectScope says which projects may use a registry. The zero value is nobody.
@@ -54,6 +69,33 @@ type Registry struct {
 	CA              string   // PEM, added to the system's roots
 	Realms          []string // "host" of token servers that an admin confirmed
 	PrivateNetworks []string // CIDR prefixes that its hosts may resolve to
-	CreatedAt       time.Time
-	UpdatedAt       time.Time
+	Proxy           string   // "http://HOST:PORT" or "https://HOST:PORT" that all requests for it go through
+	Sample          string   // an image that the check pulls: a full reference, or "REPOSITORY[:TAG]" on the only literal host
+	// CreateRepositories: a push to a repository that is not there makes it first (ecr).
+	CreateRepositories bool
+	Check              Check
+	CreatedAt          time.Time
+	UpdatedAt          time.Time
+}
+
+// A CheckResult says what the last check of a registry's credential found.
+type CheckResult string
+
+// The results. Only refused and failed are bad news.
+const (
+	CheckNever    CheckResult = ""         // no node has looked yet
+	CheckProved   CheckResult = "proved"   // the registry gave an image for this credential, and not for a made-up one
+	CheckUnproved CheckResult = "unproved" // nothing could be asked that would prove it: no image is known, or it is public
+	CheckRefused  CheckResult = "refused"  // the registry, its token server or the exchange does not take the credential
+	CheckFailed   CheckResult = "failed"   // something else was in the way: network, TLS, the secret store, the image
+)
+
+// A Check is the last look that a node had at a registry's credential. It is no setting: nobody's update changes it.
+type Check struct {
+	Result CheckResult
+	At     time.Time
+	Node   string // name
+	Image  string // what was asked for
+	Reason string // one sentence
+	Hint   string // what to do, or empty
 }

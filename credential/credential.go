@@ -29,6 +29,8 @@ type Credential struct {
 	password func() string
 	expires  time.Time
 	hosts    []string
+	// principal is who it stands for at its issuer; it is no part of the login.
+	principal string
 }
 
 // errMarshal is the answer to every encoder.
@@ -56,6 +58,16 @@ func (c Credential) Password() string {
 	}
 	return c.password()
 }
+
+// WithPrincipal returns the same login with the name of whom it stands for at its issuer ("arn:aws:sts::…", an e-mail),
+// which is safe to print.
+func (c Credential) WithPrincipal(name string) Credential {
+	c.principal = name
+	return c
+}
+
+// Principal is whom the login stands for at its issuer, or "" where that is not known or the user name says it.
+func (c Credential) Principal() string { return c.principal }
 
 // Expires is when the registry stops taking it; zero means never, or not known.
 func (c Credential) Expires() time.Time { return c.expires }

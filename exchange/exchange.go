@@ -10,6 +10,7 @@ import (
 	"errors"
 
 	"pierhead.dev/pierhead/credential"
+	"pierhead.dev/pierhead/egress"
 	"pierhead.dev/pierhead/secret"
 )
 
@@ -20,20 +21,37 @@ type Request struct {
 	Hosts      []string     // the literal hosts of the registry's match, canonical and sorted; none when a pattern has a glob in its host, or when no registry is concerned
 	Secret     secret.Value // the content of the secret; empty where none is configured
 	Sealed     bool         // the secret was sealed together with Hosts, so these name it
+
+	Identity    bool   // the node's own identity makes the login, and Secret is empty
+	AssumeRole  string // ecr: ARN of a role to assume first, or ""
+	ExternalID  string // ecr: sent with AssumeRole; never empty beside it
+	Impersonate string // gcp: e-mail of a service account to stand in for, or ""
+	Push        bool   // the login is for pushing to Repository; where a vendor's logins have an extent it includes that
+	// Out is the way to Host under the registry's rules, for exchanges that happen at the registry itself; it may be nil
+	// for the others.
+	Out *egress.Client
 }
 
 // An Exchanger makes a credential. The credential's hosts include Request.Host.
 type Exchanger interface {
 	// Exchange makes the login for r.Host. Errors: ErrHostMismatch when the secret is for other hosts, ErrContent when it
-	// cannot be used as it is, ErrRefused when whoever issues logins refuses it, ErrUnreachable when they do not answer.
+	// cannot be used as it is, ErrNoIdentity when it is to be the node's and the node has none, ErrRefused when whoever
+	// issues logins refuses it, ErrUnreachable when they do not answer, or put off for longer than a pull can wait.
 	// No error contains a part of the secret.
 	Exchange(ctx context.Context, r Request) (credential.Credential, error)
+}
+
+// A Creator is an Exchanger of a registry that wants repositories made before the first push.
+type Creator interface {
+	// CreateRepository makes r.Repository at r.Host; one that is there already is no error. Errors: as for Exchange.
+	CreateRepository(ctx context.Context, r Request) error
 }
 
 // What an exchange can answer, found with errors.Is.
 var (
 	ErrHostMismatch = errors.New("the login is for another host")
 	ErrContent      = errors.New("the secret's content cannot be used as a login")
+	ErrNoIdentity   = errors.New("the node has no identity of that cloud")
 	ErrRefused      = errors.New("the login was refused")
 	ErrUnreachable  = errors.New("the issuer of logins does not answer")
 )

@@ -30,6 +30,14 @@ type Source interface {
 	Get(ctx context.Context, ref Ref) (Value, error)
 }
 
+// A Rotated source knows what a secret held before its last rotation. For a while after a rotation, or before the end of
+// one, that is what still opens the door.
+type Rotated interface {
+	// Previous returns the content that ref had before the one that Get returns. Errors: as for Get; ErrNotFound when there
+	// is none.
+	Previous(ctx context.Context, ref Ref) (Value, error)
+}
+
 // An Error is what went wrong with one secret, for people. It never contains a part of a secret.
 type Error struct {
 	Kind error  // one of the errors above
@@ -75,6 +83,15 @@ func (m Mux) Get(ctx context.Context, ref Ref) (Value, error) {
 		hint = "the schemes configured here are " + strings.Join(schemes, ", ")
 	}
 	return Value{}, &Error{Kind: ErrUnknownScheme, Ref: ref, Text: fmt.Sprintf("no source here has the scheme %q", ref.Scheme()), Hint: hint}
+}
+
+// Previous asks the source of ref's scheme for the content before the last rotation. Errors: that source's; ErrNotFound
+// when it keeps none.
+func (m Mux) Previous(ctx context.Context, ref Ref) (Value, error) {
+	if rotated, ok := m[ref.Scheme()].(Rotated); ok {
+		return rotated.Previous(ctx, ref)
+	}
+	return Value{}, &Error{Kind: ErrNotFound, Ref: ref, Text: "its store keeps no earlier content"}
 }
 
 // Schemes lists what m can serve, sorted.
