@@ -3,9 +3,6 @@ package basic
 
 import (
 	"context"
-	"slices"
-	"strings"
-	"time"
 
 	"pierhead.dev/pierhead/credential"
 	"pierhead.dev/pierhead/exchange"
@@ -17,107 +14,7 @@ type Exchanger struct{}
 // New makes one.
 func New() Exchanger { return Exchanger{} }
 
-// Exchange implements exchange.Exchanger. A login that names its host serves that host. One that names none serves the
-// hosts it was sealed with, or the literal hosts of the registry's match; where there are none it is refused, since
-// nobody said whom it is for. Errors: exchange.ErrHostMismatch, exchange.ErrContent.
+// Exchange implements exchange.Exchanger by exchange.PasswordLogin. Errors: exchange.ErrHostMismatch, exchange.ErrContent.
 func (Exchanger) Exchange(_ context.Context, r exchange.Request) (credential.Credential, error) {
-	if r.Secret.Empty() {
-		return credential.Credential{}, &exchange.Error{Kind: exchange.ErrContent, Text: "there is no secret to make a login of"}
-	}
-	logins, err := exchange.ParseLogins(r.Secret)
-	if err != nil {
-		return credential.Credential{}, err
-	}
-	if len(logins) == 1 && logins[0].Host == "" {
-		return unnamed(r, logins[0])
-	}
-	login, err := choose(r, logins)
-	if err != nil {
-		return credential.Credential{}, err
-	}
-	return credentialOf(login, []string{login.Host}), nil
-}
-
-func credentialOf(l exchange.Login, hosts []string) credential.Credential {
-	return credential.New(l.Username, string(l.Password.Reveal()), time.Time{}, hosts)
-}
-
-// unnamed serves a login that names no host.
-func unnamed(r exchange.Request, l exchange.Login) (credential.Credential, error) {
-	if len(r.Hosts) == 0 {
-		return credential.Credential{}, &exchange.Error{Kind: exchange.ErrContent,
-			Text: "the secret does not say which host its login is for, and nothing else does: it is not sent to " + r.Host,
-			Hint: `add "server": "` + r.Host + `" to the secret, or write out every host in the registry's match patterns`}
-	}
-	if !slices.Contains(r.Hosts, r.Host) {
-		return credential.Credential{}, mismatch(r.Host, r.Hosts)
-	}
-	return credentialOf(l, r.Hosts), nil
-}
-
-// choose picks the login for the host, and of several the one for the smallest part of it that the repository is in.
-func choose(r exchange.Request, logins []exchange.Login) (exchange.Login, error) {
-	var here []exchange.Login
-	var named []string
-	for _, l := range logins {
-		named = append(named, l.Host)
-		if l.Host == r.Host {
-			here = append(here, l)
-		}
-	}
-	if len(here) == 0 {
-		return exchange.Login{}, mismatch(r.Host, named)
-	}
-	if r.Repository == "" {
-		return hostWide(r, here)
-	}
-	best := -1
-	for i, l := range here {
-		if l.Covers(r.Repository) && (best < 0 || len(l.Path) > len(here[best].Path)) {
-			best = i
-		}
-	}
-	if best < 0 {
-		return exchange.Login{}, &exchange.Error{Kind: exchange.ErrHostMismatch,
-			Text: "the secret is for another part of " + r.Host + " (" + pathsOf(here) + ") than " + r.Repository, Hint: `change "server" in the secret, or use another secret`}
-	}
-	return here[best], nil
-}
-
-// hostWide picks without knowing the repository: the login for all of the host, or the only one there is.
-func hostWide(r exchange.Request, here []exchange.Login) (exchange.Login, error) {
-	if len(here) == 1 {
-		return here[0], nil
-	}
-	if i := slices.IndexFunc(here, func(l exchange.Login) bool { return l.Path == "" }); i >= 0 {
-		return here[i], nil
-	}
-	return exchange.Login{}, &exchange.Error{Kind: exchange.ErrContent,
-		Text: "the secret has several logins for parts of " + r.Host + " (" + pathsOf(here) + "), and which one is meant is not known here",
-		Hint: "use one secret for each of them"}
-}
-
-func pathsOf(logins []exchange.Login) string {
-	var paths []string
-	for _, l := range logins {
-		paths = append(paths, l.Path)
-	}
-	return list(paths)
-}
-
-// mismatch names both sides and nothing else.
-func mismatch(host string, named []string) error {
-	return &exchange.Error{Kind: exchange.ErrHostMismatch,
-		Text: "the secret is for " + list(named) + " and the image is at " + host + ": the login is not sent there",
-		Hint: `change "server" in the secret to ` + host + ` if the login is for it, or the registry's match patterns if it is not`}
-}
-
-// list joins up to five names.
-func list(names []string) string {
-	names = slices.Compact(slices.Sorted(slices.Values(names)))
-	const most = 5
-	if len(names) > most {
-		names = append(names[:most:most], "others")
-	}
-	return strings.Join(names, ", ")
+	return exchange.PasswordLogin(r)
 }
