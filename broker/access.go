@@ -10,6 +10,7 @@ import (
 	"pierhead.dev/pierhead/credential"
 	"pierhead.dev/pierhead/image"
 	"pierhead.dev/pierhead/oci"
+	"pierhead.dev/pierhead/oci/client"
 )
 
 // An Access reads one image's repository as one caller may: with the login of the decided registry, or anonymously. It
@@ -25,7 +26,7 @@ type Access struct {
 	caller   pierhead.Caller
 
 	mu      sync.Mutex
-	reader  oci.Reader
+	client  *client.Client
 	login   bool  // a login is in use
 	refusal error // why the login was given up; nil while it serves, or when there is none
 }
@@ -48,7 +49,7 @@ func (b *Broker) Open(ctx context.Context, caller pierhead.Caller, q Question) (
 	case !p.login.Empty():
 		b.record(q, caller, "credential.used", p.registry.Name, map[string]string{"pattern": p.pattern})
 	}
-	return &Access{broker: b, question: q, caller: caller, registry: p.registry, reader: p.reader, login: !p.login.Empty(), refusal: p.gaveUp}, nil
+	return &Access{broker: b, question: q, caller: caller, registry: p.registry, client: p.client, login: !p.login.Empty(), refusal: p.gaveUp}, nil
 }
 
 func (b *Broker) open(ctx context.Context, q Question) (plan, error) {
@@ -108,9 +109,8 @@ func try[T any](ctx context.Context, a *Access, repository string, ask func(oci.
 	reader, login, gaveUp := a.inUse()
 	answer, err := ask(reader)
 	if login && fallsBack(a.registry, err) && ctx.Err() == nil {
-		if reader, gaveUp, err = a.becomeAnonymous(err); err == nil {
-			answer, err = ask(reader)
-		}
+		reader, gaveUp = a.becomeAnonymous(err)
+		answer, err = ask(reader)
 	}
 	switch {
 	case err == nil:
@@ -126,21 +126,18 @@ func try[T any](ctx context.Context, a *Access, repository string, ask func(oci.
 func (a *Access) inUse() (reader oci.Reader, login bool, gaveUp error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.reader, a.login, a.refusal
+	return a.client, a.login, a.refusal
 }
 
 // becomeAnonymous gives the login up because of cause, or finds that another request of the same pull did.
-func (a *Access) becomeAnonymous(cause error) (reader oci.Reader, gaveUp, err error) {
+func (a *Access) becomeAnonymous(cause error) (reader oci.Reader, gaveUp error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.refusal == nil {
-		if reader, err = a.broker.reader(a.question, a.registry, credential.Credential{}); err != nil {
-			return nil, cause, err
-		}
-		a.reader, a.login, a.refusal = reader, false, cause
+		a.client, a.login, a.refusal = a.client.Anonymous(), false, cause
 		a.broker.record(a.question, a.caller, "pull.anonymous", a.registry.Name, map[string]string{"because": told(a.question, cause)})
 	}
-	return a.reader, a.refusal, nil
+	return a.client, a.refusal
 }
 
 // source hands a registry's login to the client, and a new one when the client says that it was refused.

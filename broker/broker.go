@@ -14,7 +14,6 @@ import (
 	"pierhead.dev/pierhead/credential"
 	"pierhead.dev/pierhead/exchange"
 	"pierhead.dev/pierhead/image"
-	"pierhead.dev/pierhead/oci"
 	"pierhead.dev/pierhead/oci/client"
 	"pierhead.dev/pierhead/resolve"
 	"pierhead.dev/pierhead/secret"
@@ -119,7 +118,7 @@ type plan struct {
 	decision
 	login  credential.Credential // empty where none is sent
 	gaveUp error                 // why the registry's login is not used and an anonymous pull takes its place, or nil
-	reader oci.Reader
+	client *client.Client
 }
 
 // plan holds the decision also beside an error, if there was one. Errors are for people, as forPeople makes them.
@@ -133,14 +132,14 @@ func (b *Broker) plan(ctx context.Context, table *resolve.Table, q Question) (pl
 		}
 	}
 	if err == nil {
-		p.reader, err = b.reader(q, d.registry, p.login)
+		p.client, err = b.client(q, d.registry, p.login)
 	}
 	return p, forPeople(q, d.registry, err)
 }
 
-// reader makes the client for the question's host under the registry's rules, with a login or, where that is empty,
+// client makes the client for the question's host under the registry's rules, with a login or, where that is empty,
 // without.
-func (b *Broker) reader(q Question, registry pierhead.Registry, login credential.Credential) (oci.Reader, error) {
+func (b *Broker) client(q Question, registry pierhead.Registry, login credential.Credential) (*client.Client, error) {
 	config := client.Config{Rules: b.rules(registry, q.Reference)}
 	if !login.Empty() {
 		config.Credentials = source{broker: b, registry: registry, reference: q.Reference}

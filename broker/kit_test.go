@@ -30,7 +30,7 @@ import (
 )
 
 // A remote is a registry of somebody else's with a password on it. It holds team/app:v1. Where it says no it sends back
-// what it was sent, as a hostile one would, so that every test sees that this gets into no error and no event. What is
+// what it was sent, then and earlier, as a hostile one would, so that every test sees that this gets into no error and no event. What is
 // public needs a token too, as at Docker Hub, where there is a token server: a login is asked for everything.
 type remote struct {
 	*httptest.Server
@@ -119,9 +119,13 @@ func (r *remote) admit(w http.ResponseWriter, request *http.Request) bool {
 
 func (r *remote) refuse(w http.ResponseWriter, request *http.Request) {
 	_, password, _ := request.BasicAuth()
+	var before []string // also to somebody who sends no login any more
+	for came := range r.logins {
+		before = append(before, came, base64.StdEncoding.EncodeToString([]byte("ci:"+came)))
+	}
 	w.WriteHeader(http.StatusUnauthorized)
 	_ = json.NewEncoder(w).Encode(map[string]any{"errors": []map[string]string{{"code": "UNAUTHORIZED",
-		"message": "you sent " + request.Header.Get("Authorization") + " that is " + password}}})
+		"message": "you sent " + request.Header.Get("Authorization") + " that is " + password + ", after " + strings.Join(before, " and ")}}})
 }
 
 func (r *remote) set(change func()) {

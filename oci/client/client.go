@@ -51,6 +51,7 @@ type Client struct {
 	host   string // canonical: what logins are for
 	base   url.URL
 	tokens tokens
+	sent   *sent
 
 	mu         sync.Mutex
 	challenges map[purpose]challenge // what the registry asked for last time
@@ -93,13 +94,25 @@ func New(config Config) (*Client, error) {
 	if config.UserAgent == "" {
 		config.UserAgent = "pierhead"
 	}
-	c := &Client{config: config, egress: out, host: host, challenges: make(map[purpose]challenge)}
+	return newClient(config, out, host, &sent{}), nil
+}
+
+func newClient(config Config, out *egress.Client, host string, sent *sent) *Client {
+	c := &Client{config: config, egress: out, host: host, challenges: make(map[purpose]challenge), sent: sent}
 	c.base = url.URL{Scheme: "https", Host: config.Rules.Host}
 	if config.Rules.PlainHTTP {
 		c.base.Scheme = "http"
 	}
 	c.tokens = tokens{now: config.Now, jitter: config.Jitter, entries: make(map[tokenKey]*token)}
-	return c, nil
+	return c
+}
+
+// Anonymous is the same registry, over the same connections, without a login. The logins that c has sent stay hidden in
+// what the registry says: it knows them, and may bring them up again.
+func (c *Client) Anonymous() *Client {
+	config := c.config
+	config.Credentials = nil
+	return newClient(config, c.egress, c.host, c.sent)
 }
 
 // Close drops idle connections. The client may be used again.

@@ -360,3 +360,34 @@ func TestP18ThereAndBackIsNoRefusal(t *testing.T) {
 	}
 	f.nobodyElse(marker, host)
 }
+
+// A registry, and its token server, that bring up a login later: where another was sent, and where none was.
+func TestP18LoginsStayHiddenAfterwards(t *testing.T) {
+	f := newFixture(t)
+	known := "nobody" // to the registry
+	echo := func(w http.ResponseWriter) {
+		w.WriteHeader(401)
+		fmt.Fprintf(w, `{"errors":[{"code":"UNAUTHORIZED","message":"what of %s?"}]}`, known)
+	}
+	f.HTTPS(host, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, password, _ := r.BasicAuth(); password == marker {
+			known = password
+		}
+		if r.URL.Path != "/token" {
+			w.Header().Set("WWW-Authenticate", bearerAt("https://"+host+"/token"))
+		}
+		echo(w)
+	}))
+	c := f.client(egress.Rules{}, login(marker), login("another"))
+	for _, k := range []*client.Client{c, c.Anonymous()} {
+		_, err := k.Manifest(t.Context(), repo, "v1")
+		var e *client.Error
+		if !errors.As(err, &e) || !strings.Contains(e.Text, "[hidden]") || strings.Contains(fmt.Sprintf("%v %+v", err, e.Evidence), marker) {
+			t.Errorf("%v, %+v", err, e)
+		}
+	}
+	_, err := f.client(egress.Rules{}).Manifest(t.Context(), repo, "v1")
+	if err == nil || !strings.Contains(err.Error(), marker) {
+		t.Errorf("the registry says nothing, so that this proves nothing: %v", err)
+	}
+}

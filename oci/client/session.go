@@ -95,7 +95,7 @@ func (s *session) send(ctx context.Context, authorization string) (*egress.Respo
 	header.Set("User-Agent", s.client.config.UserAgent)
 	r, err := s.client.egress.Do(ctx, egress.Request{
 		Method: k.method, URL: k.url, Header: header, Authorization: authorization,
-		Body: k.body, Length: k.length, MaxBody: k.maxBody, Secrets: s.secrets(),
+		Body: k.body, Length: k.length, MaxBody: k.maxBody, Secrets: s.client.sent.secrets(),
 	})
 	if err != nil {
 		return nil, s.withEvidence(sendError(k, PlaceRegistry, s.client.base.Host, err))
@@ -103,14 +103,6 @@ func (s *session) send(ctx context.Context, authorization string) (*egress.Respo
 	r.Evidence = s.evidence.Append(r.Evidence)
 	s.evidence = r.Evidence
 	return r, nil
-}
-
-// secrets are what the login's own host might send back although it was sent to another of its addresses.
-func (s *session) secrets() []string {
-	if s.login.Empty() {
-		return nil
-	}
-	return []string{s.login.Password(), strings.TrimPrefix(basicAuthorization(s.login), "Basic ")}
 }
 
 func (s *session) withEvidence(err error) error {
@@ -208,6 +200,7 @@ func (s *session) useLogin(login credential.Credential) error {
 		return fmt.Errorf("%s: the login is for %s and not for %s: it is not sent", s.call.operation, strings.Join(login.Hosts(), ", "), s.client.host)
 	}
 	s.login = login
+	s.client.sent.add(login)
 	return nil
 }
 
@@ -266,7 +259,7 @@ func (s *session) ping(ctx context.Context) (bool, error) {
 	s.pinged = true
 	r, err := s.client.egress.Do(ctx, egress.Request{
 		Method: http.MethodGet, URL: s.client.at(""), MaxBody: maxPing,
-		Header: http.Header{"User-Agent": {s.client.config.UserAgent}}, Secrets: s.secrets(),
+		Header: http.Header{"User-Agent": {s.client.config.UserAgent}}, Secrets: s.client.sent.secrets(),
 	})
 	if err != nil {
 		return false, ctx.Err()

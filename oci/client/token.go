@@ -160,8 +160,8 @@ func (c *Client) askForToken(ctx context.Context, k call, realm *url.URL, key to
 func (c *Client) tokenRequest(realm *url.URL, key tokenKey, login credential.Credential) egress.Request {
 	u := *realm
 	u.Fragment, u.RawFragment = "", ""
-	r := egress.Request{ // whose Authorization, or Secrets, are hidden in evidence
-		Method: http.MethodGet, URL: &u, SameOrigin: true, MaxBody: maxTokenBody,
+	r := egress.Request{ // whose Authorization and Secrets are hidden in evidence
+		Method: http.MethodGet, URL: &u, SameOrigin: true, MaxBody: maxTokenBody, Secrets: c.sent.secrets(),
 		Header: http.Header{"Accept": {"application/json"}, "User-Agent": {c.config.UserAgent}},
 	}
 	if isRefreshToken(login) {
@@ -169,7 +169,7 @@ func (c *Client) tokenRequest(realm *url.URL, key tokenKey, login credential.Cre
 			"grant_type": {"refresh_token"}, "refresh_token": {login.Password()}, "service": {key.service},
 			"client_id": {"pierhead"}, "scope": {key.scopes},
 		}.Encode()
-		r.Method, r.SecretBody, r.Secrets = http.MethodPost, true, []string{login.Password()}
+		r.Method, r.SecretBody = http.MethodPost, true
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		r.Length = int64(len(form))
 		r.Body = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(form)), nil }
