@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"pierhead.dev/pierhead"
 	"pierhead.dev/pierhead/api"
@@ -63,6 +64,49 @@ func TestDecodeFileReadsDocuments(t *testing.T) {
 	}
 	if objects[1].Line != 20 || *objects[1].Project != (api.NewProject{Kind: "Project", Owner: "acme", Name: "vision"}) {
 		t.Errorf("project is %+v on line %d", objects[1].Project, objects[1].Line)
+	}
+}
+
+// Regression: the parser drops all that follows a document of comments only, and pier apply did so in silence.
+func TestDecodeFileReadsAllDocuments(t *testing.T) {
+	for name, test := range map[string]struct {
+		file  string
+		lines []int
+	}{
+		"comments between":  {"kind: Organization\nname: a\n---\n# nothing\n---\nkind: Organization\nname: b\n", []int{1, 6}},
+		"comments first":    {"---\n# one\n---\n# two\n---\nkind: Organization\nname: a\n", []int{6}},
+		"comment at a mark": {"kind: Organization\nname: a\n---  # nothing\n--- # more\nkind: Organization\nname: b\n", []int{1, 5}},
+		"ends":              {"kind: Organization\nname: a\n...\n# nothing\n---\nkind: Organization\nname: b\n...\n", []int{1, 6}},
+		"on the mark":       {"--- {kind: Organization, name: a}\n--- {kind: Organization, name: b}", []int{1, 2}},
+		"directive":         {"%YAML 1.2\n---\nkind: Organization\nname: a\n", []int{3}},
+		"CRLF":              {"kind: Organization\r\nname: a\r\n---\r\n# nothing\r\n---\r\nkind: Organization\r\nname: b\r\n", []int{1, 6}},
+		"marks in a block":  {"kind: Registry\nname: a\nca: |\n  ---\n  ...\n---\nkind: Organization\nname: b\n", []int{1, 7}},
+	} {
+		objects, err := api.DecodeFile(strings.NewReader(test.file))
+		var lines []int
+		for _, object := range objects {
+			lines = append(lines, object.Line)
+		}
+		if err != nil || !reflect.DeepEqual(lines, test.lines) {
+			t.Errorf("%s: objects on lines %v, not %v; error %v", name, lines, test.lines, err)
+		}
+	}
+}
+
+// Regression: the time grew by the square of the keys; a megabyte of them kept a core of the server busy for ten seconds.
+func TestManyKeys(t *testing.T) {
+	var text strings.Builder
+	for i := range 80_000 {
+		fmt.Fprintf(&text, `,"k%06d":1`, i)
+	}
+	began := time.Now()
+	err := api.Decode([]byte("{"+text.String()[1:]+"}"), new(api.NewProject))
+	if !errors.Is(err, pierhead.ErrBadInput) || time.Since(began) > 5*time.Second {
+		t.Errorf("80,000 keys: %v after %v", err, time.Since(began))
+	}
+	if _, err = api.DecodeFile(strings.NewReader("kind: Registry\n" + strings.Repeat("a: 1\n", 6000))); !errors.Is(err, pierhead.ErrBadInput) ||
+		!strings.Contains(err.Error(), "more keys") {
+		t.Errorf("6,000 keys in a file: %v", err)
 	}
 }
 

@@ -27,10 +27,11 @@ const (
 // A value is a parsed document, JSON or YAML alike, that remembers its lines.
 type value struct {
 	kind    kind
-	line    int      // from 1
-	text    string   // of a scalar; numbers as written
-	members []member // of an object, in order
-	items   []*value // of a list
+	line    int               // from 1
+	text    string            // of a scalar; numbers as written
+	members []member          // of an object, in order
+	items   []*value          // of a list
+	index   map[string]*value // the members by key
 }
 
 type member struct {
@@ -39,20 +40,17 @@ type member struct {
 	value *value
 }
 
-func (v *value) member(key string) *value {
-	for _, m := range v.members {
-		if m.key == key {
-			return m.value
-		}
-	}
-	return nil
-}
+func (v *value) member(key string) *value { return v.index[key] }
 
 // add appends a member and refuses a key that is there already: of two, one would be dropped in silence.
 func (v *value) add(m member) error {
 	if v.member(m.key) != nil {
 		return badLine(m.line, fmt.Sprintf("key %q is there twice", m.key), "keep one of them")
 	}
+	if v.index == nil {
+		v.index = map[string]*value{}
+	}
+	v.index[m.key] = m.value
 	v.members = append(v.members, m)
 	return nil
 }

@@ -12,30 +12,79 @@ import (
 	"github.com/goccy/go-yaml/parser"
 )
 
+// maxColons is how many colons a document may have: every key has one, and the parser takes time by the square of their
+// number.
+const maxColons = 5000
+
 // parseYAML reads every document of a YAML file. Anchors, aliases, merge keys and tags are refused: no key of ours
 // needs them, and they make a small file a large one.
 func parseYAML(data []byte) ([]*value, error) {
 	if err := plainYAML(data); err != nil {
 		return nil, err
 	}
-	file, err := parser.ParseBytes(data, 0)
-	if err != nil {
-		return nil, brokenYAML(err)
-	}
 	var documents []*value
-	for _, document := range file.Docs {
-		if document.Body == nil {
-			continue
-		}
-		v, err := fromNode(document.Body, 0)
+	for _, part := range splitYAML(data) {
+		v, err := part.parse()
 		if err != nil {
 			return nil, err
 		}
-		if v.kind != isNull {
+		if v != nil && v.kind != isNull {
 			documents = append(documents, v)
 		}
 	}
 	return documents, nil
+}
+
+// A yamlPart is one document of a file.
+type yamlPart struct {
+	text   []byte
+	before int // lines of the file before it
+}
+
+// splitYAML cuts at the lines that begin with --- or ... and a space or nothing: they do so everywhere, in quotes and
+// blocks too (YAML 1.2.2, 9.1.2). The parser is not asked to, since it drops everything that follows a document of
+// comments only. Documents without content are left out.
+func splitYAML(data []byte) []yamlPart {
+	var parts []yamlPart
+	var part yamlPart
+	empty := true
+	end := func(next int) {
+		if !empty {
+			parts = append(parts, part)
+		}
+		part, empty = yamlPart{before: next}, true
+	}
+	for number, line := range bytes.Split(data, []byte{'\n'}) {
+		if marker(line) {
+			end(number)
+			line = append([]byte("   "), line[3:]...) // what follows on the line is the document's
+		}
+		part.text = append(append(part.text, line...), '\n')
+		trimmed := bytes.TrimSpace(line)
+		empty = empty && (len(trimmed) == 0 || trimmed[0] == '#' || line[0] == '%') // % begins a directive
+	}
+	end(0)
+	return parts
+}
+
+func marker(line []byte) bool {
+	return (bytes.HasPrefix(line, []byte("---")) || bytes.HasPrefix(line, []byte("..."))) &&
+		(len(line) == 3 || strings.IndexByte(" \t\r", line[3]) >= 0)
+}
+
+// parse is the document's value, or nil for none.
+func (y yamlPart) parse() (*value, error) {
+	if bytes.Count(y.text, []byte{':'}) > maxColons {
+		return nil, badLine(y.before+1, "the document has more keys than any object of ours", "take out what is not needed")
+	}
+	file, err := parser.ParseBytes(y.text, 0)
+	if err != nil {
+		return nil, y.broken(err)
+	}
+	if len(file.Docs) == 0 || file.Docs[0].Body == nil {
+		return nil, nil
+	}
+	return y.fromNode(file.Docs[0].Body, 0)
 }
 
 // plainYAML refuses what would make the parser, which recurses, go too deep, before it sees it. It counts brackets in
@@ -66,12 +115,12 @@ func count(line []byte, set string) int {
 	return n
 }
 
-func brokenYAML(err error) error {
+func (y yamlPart) broken(err error) error {
 	line, text := 0, "this is not YAML"
 	var syntax *yaml.SyntaxError
 	if errors.As(err, &syntax) {
 		if syntax.Token != nil && syntax.Token.Position != nil {
-			line = syntax.Token.Position.Line
+			line = y.before + syntax.Token.Position.Line
 		}
 		first, _, _ := strings.Cut(syntax.Message, "\n")
 		text = fmt.Sprintf("this is not YAML: %s", first)
@@ -79,16 +128,16 @@ func brokenYAML(err error) error {
 	return badLine(line, text, "indent with spaces, the same number for every key of one object")
 }
 
-func lineOf(node ast.Node) int {
+func (y yamlPart) lineOf(node ast.Node) int {
 	if token := node.GetToken(); token != nil && token.Position != nil {
-		return token.Position.Line
+		return y.before + token.Position.Line
 	}
 	return 0
 }
 
 // fromNode turns one node of the parser's tree into ours.
-func fromNode(node ast.Node, depth int) (*value, error) {
-	v := &value{line: lineOf(node)}
+func (y yamlPart) fromNode(node ast.Node, depth int) (*value, error) {
+	v := &value{line: y.lineOf(node)}
 	if depth > maxDepth {
 		return nil, badLine(v.line, "objects and lists are nested too deep", "")
 	}
@@ -106,21 +155,21 @@ func fromNode(node ast.Node, depth int) (*value, error) {
 	case *ast.LiteralNode:
 		v.kind, v.text = isText, n.Value.Value
 	case *ast.SequenceNode:
-		return v, fromSequence(v, n, depth)
+		return v, y.fromSequence(v, n, depth)
 	case *ast.MappingNode:
-		return v, fromMapping(v, n.Values, depth)
+		return v, y.fromMapping(v, n.Values, depth)
 	case *ast.MappingValueNode:
-		return v, fromMapping(v, []*ast.MappingValueNode{n}, depth)
+		return v, y.fromMapping(v, []*ast.MappingValueNode{n}, depth)
 	default:
 		return nil, badLine(v.line, "anchors, aliases, tags and merge keys are not supported here", "write the value out")
 	}
 	return v, nil
 }
 
-func fromSequence(v *value, n *ast.SequenceNode, depth int) error {
+func (y yamlPart) fromSequence(v *value, n *ast.SequenceNode, depth int) error {
 	v.kind = isList
 	for _, item := range n.Values {
-		converted, err := fromNode(item, depth+1)
+		converted, err := y.fromNode(item, depth+1)
 		if err != nil {
 			return err
 		}
@@ -129,10 +178,10 @@ func fromSequence(v *value, n *ast.SequenceNode, depth int) error {
 	return nil
 }
 
-func fromMapping(v *value, pairs []*ast.MappingValueNode, depth int) error {
+func (y yamlPart) fromMapping(v *value, pairs []*ast.MappingValueNode, depth int) error {
 	v.kind = isObject
 	for _, pair := range pairs {
-		key, err := fromNode(pair.Key, depth+1)
+		key, err := y.fromNode(pair.Key, depth+1)
 		if err != nil {
 			return err
 		}
@@ -140,7 +189,7 @@ func fromMapping(v *value, pairs []*ast.MappingValueNode, depth int) error {
 			return badLine(key.line, "a key must be a word", "")
 		}
 		m := member{key: key.text, line: key.line}
-		if m.value, err = fromNode(pair.Value, depth+1); err != nil {
+		if m.value, err = y.fromNode(pair.Value, depth+1); err != nil {
 			return err
 		}
 		if err := v.add(m); err != nil {
