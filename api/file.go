@@ -34,7 +34,7 @@ type Object struct {
 func DecodeFile(r io.Reader) ([]Object, error) {
 	data, err := io.ReadAll(io.LimitReader(r, MaxFile+1))
 	if err != nil {
-		return nil, fmt.Errorf("file of objects: %w", err)
+		return nil, &pierhead.Problem{Kind: pierhead.ErrBadInput, Cause: err, Text: fmt.Sprintf("the file of objects cannot be read: %v", err), Hint: "-f names one file, or - for standard input"}
 	}
 	if len(data) > MaxFile {
 		return nil, pierhead.NewProblem(pierhead.ErrBadInput, "the file is larger than 1 MiB", "split it")

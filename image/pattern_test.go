@@ -209,6 +209,9 @@ func TestPatternFacts(t *testing.T) {
 		"*.dkr.ecr.*.amazonaws.com/*":                     "",
 		"myregistry.azurecr.io/*":                         "",
 		"docker.io/myusername/*":                          "",
+		"myusername/*":                                    "docker.io/myusername",
+		"localhost/*":                                     "",
+		"registry:443/*":                                  "",
 	} {
 		p, err := ParsePattern(in)
 		if err != nil {

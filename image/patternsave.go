@@ -41,6 +41,9 @@ func (p Pattern) Warnings() []string {
 	if account, ok := ecrAccount(labels); ok && !HasGlob(account) && (len(account) != 12 || !allDigits(account)) {
 		warnings = append(warnings, fmt.Sprintf("%q is no AWS account: hosts of ECR begin with its 12 digits", account))
 	}
+	if written, _, _ := strings.Cut(p.written, "/"); !strings.ContainsAny(written, ".:*?[") && p.host != "localhost" {
+		warnings = append(warnings, fmt.Sprintf("images are never written with the host %q, which has neither a dot nor a port: for Docker Hub write %s/%s/...", p.host, Hub, p.host))
+	}
 	return warnings
 }
 

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -91,18 +92,16 @@ type Server struct {
 
 // New makes the handler. Errors are mistakes in the configuration, of kind pierhead.ErrBadInput.
 func New(config Config) (*Server, error) {
-	u, err := url.Parse(config.URL)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return nil, pierhead.NewProblem(pierhead.ErrBadInput, "the server's URL is not of the form http://HOST:PORT or https://HOST:PORT", "set it with --url")
-	}
-	if u.Path != "" && u.Path != "/" {
-		return nil, pierhead.NewProblem(pierhead.ErrBadInput, "the server's URL has a path", "references have no place for one: give the server a host or port of its own")
+	address, err := CheckURL(config.URL)
+	if err != nil {
+		return nil, err
 	}
 	if config.Store == nil || config.Tokens == nil {
 		return nil, fmt.Errorf("server: a store and a key for tokens are needed")
 	}
-	config.URL = u.Scheme + "://" + u.Host
-	withDefaults(&config, u.Host)
+	config.URL = address
+	_, host, _ := strings.Cut(address, "://")
+	withDefaults(&config, host)
 	s := &Server{config: config, mux: http.NewServeMux(), questions: newQuestions(config.Now), handed: newHanded(), drain: make(chan struct{})}
 	s.api = humago.New(s.mux, huma.Config{OpenAPI: document(config.Version)})
 	s.routes()
@@ -111,6 +110,18 @@ func New(config Config) (*Server, error) {
 	}
 	s.handler = s.guarded(s.mux)
 	return s, nil
+}
+
+// CheckURL returns the server's URL as it is used, without a slash at its end. Errors: pierhead.ErrBadInput.
+func CheckURL(text string) (string, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return "", pierhead.NewProblem(pierhead.ErrBadInput, "the server's URL is not of the form http://HOST:PORT or https://HOST:PORT", "set it with --url")
+	}
+	if u.Path != "" && u.Path != "/" {
+		return "", pierhead.NewProblem(pierhead.ErrBadInput, "the server's URL has a path", "references have no place for one: give the server a host or port of its own")
+	}
+	return u.Scheme + "://" + u.Host, nil
 }
 
 func withDefaults(c *Config, host string) {

@@ -88,6 +88,9 @@ func (k *call) deleteOwner(o owner) error {
 // maxName is the longest name of a person, organization, project, registry or robot: a DNS label's length.
 const maxName = 63
 
+// CheckPersonName tells whether a person could have this name, with an ErrBadInput that says why not.
+func CheckPersonName(name string) error { return checkName("person", name) }
+
 // checkName accepts [a-z0-9]+(-[a-z0-9]+)* of at most 63 bytes. "system" is what the audit log calls the process.
 func checkName(kind, name string) error {
 	hint := "use lower-case letters, digits and single hyphens between them, at most 63 characters"

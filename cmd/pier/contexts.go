@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/goccy/go-yaml"
 
@@ -86,9 +87,9 @@ func (p *program) writeContexts(file contextFile) error {
 // connection is the server to talk to. PIER_SERVER and PIER_TOKEN win over the contexts, and PIER_CA names a file with the
 // server's own CA; without it the CA is the one of a context for the same server. name is "" where no context is used.
 func (p *program) connection() (name string, c clientContext, err error) {
-	token := p.env("PIER_TOKEN")
+	token, server := p.env("PIER_TOKEN"), strings.TrimSuffix(p.serverURL, "/")
 	file, err := p.readContexts()
-	if err != nil {
+	if err != nil && (server == "" || token == "") { // what both variables say needs no file, nor a home
 		return "", c, err
 	}
 	if name = p.contextName; name == "" {
@@ -96,10 +97,10 @@ func (p *program) connection() (name string, c clientContext, err error) {
 	}
 	c, ok := file.Contexts[name]
 	switch {
-	case p.serverURL != "" && token != "":
-		name, c = "", clientContext{Server: p.serverURL, CA: file.caOf(p.serverURL)}
-	case p.serverURL != "" && p.serverURL != c.Server: // a context's token is for that context's server
-		return "", c, pierhead.NewProblem(pierhead.ErrNotAllowed, fmt.Sprintf("no token is known for %s", p.serverURL), "set PIER_TOKEN")
+	case server != "" && token != "":
+		name, c = "", clientContext{Server: server, CA: file.caOf(server)}
+	case server != "" && server != c.Server: // a context's token is for that context's server
+		return "", c, pierhead.NewProblem(pierhead.ErrNotAllowed, fmt.Sprintf("no token is known for %s", server), "set PIER_TOKEN")
 	case !ok && p.contextName != "":
 		return "", c, pierhead.NewProblem(pierhead.ErrNotFound, fmt.Sprintf("there is no context %q", p.contextName), "see the names in the file that --contexts names")
 	case !ok:

@@ -79,21 +79,21 @@ func (c *controlPlane) listen(ctx context.Context, config upConfig, data *dataDi
 	if u, err := url.Parse(config.URL); err == nil && u.Hostname() != "" {
 		lc.Names = []string{u.Hostname()}
 	}
+	secure := config.TLSCert != "" || config.TLS != ""
+	if host, port, err := net.SplitHostPort(config.Listen); secure && config.URL == "" && err == nil && (host == "" || net.ParseIP(host).IsUnspecified()) {
+		return pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("with --listen %s the server does not know its own name", config.Listen),
+			"say how references and clients name it: --url https://HOST:"+port)
+	}
 	listener, err := server.Listen(ctx, lc)
 	if err != nil {
 		return err
 	}
 	c.listeners = append(c.listeners, listener)
 	c.URL, c.Local, c.CA, c.CAHash = config.URL, listener.URL, listener.CA, listener.CAHash
-	address := listener.Addr().(*net.TCPAddr)
 	if c.URL == "" {
-		if address.IP.IsUnspecified() {
-			return pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("with --listen %s the server does not know its own name", config.Listen),
-				"say how references and clients name it: --url https://HOST:"+fmt.Sprint(address.Port))
-		}
 		c.URL = listener.URL
 	}
-	if secure := config.TLSCert != "" || config.TLS != ""; secure { // this process's own agent needs no TLS, nor the name to resolve here
+	if secure { // this process's own agent needs no TLS, nor the name to resolve here
 		own, err := server.Listen(ctx, server.ListenConfig{Address: "127.0.0.1:0"})
 		if err != nil {
 			return err

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -306,82 +305,4 @@ func caWords(pem string) string {
 		return ""
 	}
 	return fmt.Sprintf("%d bytes of PEM", len(pem))
-}
-
-func (p *program) applyCommand() *cobra.Command {
-	var file string
-	c := &cobra.Command{Use: "apply -f FILE", Short: "Make organizations, projects and registries as a file says", Args: arguments(),
-		Long: `Make or change what a YAML or JSON file says; "-" is standard input. Documents are applied in
-order, each whole or not at all. A registry in a file replaces the one of that name.`,
-		Example: `  pier apply -f registries.yaml
-
-  kind: Registry
-  organization: acme
-  name: azure-ml
-  match: [myregistry.azurecr.io/*]
-  credential: {secret: file:azure-ml}`}
-	c.Flags().StringVarP(&file, "filename", "f", "", "the file")
-	c.RunE = p.call(func(ctx context.Context, client *api.Client, _ []string) error {
-		if file == "" {
-			return pierhead.NewProblem(pierhead.ErrBadInput, "which file?", "say -f FILE, or -f - for standard input")
-		}
-		in := p.in
-		if file != "-" {
-			opened, err := os.Open(file)
-			if err != nil {
-				return pierhead.NewProblem(pierhead.ErrBadInput, err.Error(), "-f names the file to apply, or - for standard input")
-			}
-			defer opened.Close()
-			in = opened
-		}
-		objects, err := api.DecodeFile(in)
-		if err != nil {
-			return err
-		}
-		for _, o := range objects {
-			what, err := p.applyObject(ctx, client, o)
-			if err != nil {
-				return fmt.Errorf("line %d: %w", o.Line, err)
-			}
-			fmt.Fprintln(p.out, what)
-		}
-		return nil
-	})
-	return c
-}
-
-// applyObject makes one object, or brings the existing one to what it says.
-func (p *program) applyObject(ctx context.Context, client *api.Client, o api.Object) (string, error) {
-	switch {
-	case o.Organization != nil:
-		_, err := client.CreateOrganization(ctx, *o.Organization)
-		return created("organization "+o.Organization.Name, err)
-	case o.Project != nil:
-		_, err := client.CreateProject(ctx, *o.Project)
-		return created("project "+o.Project.Owner+"/"+o.Project.Name, err)
-	}
-	r := *o.Registry
-	organization, err := p.organization(ctx, client, r.Organization)
-	if err != nil {
-		return "", err
-	}
-	what := "registry " + organization + "/" + r.Name
-	_, err = client.Registry(ctx, organization, r.Name)
-	if errors.Is(err, pierhead.ErrNotFound) {
-		_, err = client.CreateRegistry(ctx, organization, r)
-		return what + " created", err
-	}
-	if err != nil {
-		return "", err
-	}
-	_, err = client.UpdateRegistry(ctx, organization, r)
-	return what + " updated", err
-}
-
-// created takes "exists already" for what was asked for.
-func created(what string, err error) (string, error) {
-	if errors.Is(err, pierhead.ErrConflict) {
-		return what + " unchanged", nil
-	}
-	return what + " created", err
 }

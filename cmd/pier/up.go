@@ -12,6 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"pierhead.dev/pierhead"
+	"pierhead.dev/pierhead/server"
+	"pierhead.dev/pierhead/store"
 )
 
 // upConfig is all that `pier up` is told; each field is a flag, and the variable in its help.
@@ -71,7 +73,10 @@ func (p *program) serverFlags(c *cobra.Command, config *upConfig) {
 
 func (p *program) nodeFlags(c *cobra.Command, config *upConfig) {
 	f := c.Flags()
-	slots, _ := strconv.Atoi(p.variable("PIER_SLOTS", "4"))
+	slots, err := strconv.Atoi(p.variable("PIER_SLOTS", "4"))
+	if err != nil {
+		slots = 0 // complete refuses it
+	}
 	f.StringVar(&config.Mirror, "mirror", p.variable("PIER_MIRROR", "127.0.0.1:5050"), "loopback address that the engine pulls from (PIER_MIRROR)")
 	f.StringVar(&config.SecretsDir, "secrets-dir", p.env("PIER_SECRETS_DIR"), "directory that file:NAME names (PIER_SECRETS_DIR; <data>/secrets where empty)")
 	f.StringVar(&config.Engine, "engine", p.env("PIER_ENGINE"), `socket or URL of Docker or Podman; "podman": a Podman of our own; "none": run nothing here (PIER_ENGINE)`)
@@ -105,7 +110,7 @@ func (c *upConfig) complete(p *program) error {
 		c.SecretsDir = filepath.Join(c.Data, "secrets")
 	}
 	if c.Slots < 1 {
-		return pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("--slots %d: at least one execution must have room", c.Slots), "")
+		return pierhead.NewProblem(pierhead.ErrBadInput, "--slots is not a number from 1 on", "say how many executions may run at a time: --slots or PIER_SLOTS")
 	}
 	if c.Network != "bridge" && c.Network != "none" && c.Network != "" {
 		return pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("--network %q is neither bridge nor none", c.Network), "an execution never gets the node's own network")
@@ -115,10 +120,22 @@ func (c *upConfig) complete(p *program) error {
 			return pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("--allow-mount %q is not an absolute path", directory), "")
 		}
 	}
+	return c.checkServer()
+}
+
+// checkServer refuses here, before anything is written, what the server would refuse later.
+func (c *upConfig) checkServer() error {
 	if c.TLS != "" && c.TLS != "self" {
 		return pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf(`--tls %q is not "self"`, c.TLS), "use --tls self, or --tls-cert FILE and --tls-key FILE")
 	}
-	return nil
+	if c.URL != "" {
+		address, err := server.CheckURL(c.URL)
+		if err != nil {
+			return err
+		}
+		c.URL = address // references have no slash at their end
+	}
+	return store.CheckPersonName(c.Admin)
 }
 
 func (p *program) defaultData() (string, error) {
