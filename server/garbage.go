@@ -8,6 +8,7 @@ import (
 
 	"pierhead.dev/pierhead"
 	"pierhead.dev/pierhead/api"
+	"pierhead.dev/pierhead/oci"
 	"pierhead.dev/pierhead/oci/hosted"
 	"pierhead.dev/pierhead/store"
 )
@@ -41,6 +42,9 @@ func (s *Server) garbageRoutes() {
 			}
 			r, err := s.config.Collector.Collect(ctx, hosted.CollectOptions{DryRun: in.Body.DryRun, Untagged: in.Body.Untagged,
 				MinAge: time.Duration(in.Body.MinAgeSeconds) * time.Second})
+			if errors.Is(err, oci.ErrFull) {
+				err = pierhead.NewProblem(pierhead.ErrUnreachable, "the disk is too full to note what the hosted registry could lose", "free some space in the data directory, and collect again")
+			}
 			if err == nil && full != nil {
 				err = s.config.Store.AllowCollection(ctx, c, in.Body.DryRun)
 				if in.Body.DryRun && errors.Is(err, store.ErrDiskFull) {

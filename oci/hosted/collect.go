@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"pierhead.dev/pierhead/blob"
+	"pierhead.dev/pierhead/oci"
 )
 
 // CollectOptions say what a garbage collection takes.
@@ -72,25 +73,40 @@ type collector struct {
 }
 
 func (c *collector) run(ctx context.Context) error {
-	r := c.registry
-	defer r.inUse.collect()()
-	names, err := r.repositoryNames(ctx)
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		if err := c.mark(ctx, name); err != nil {
-			return fmt.Errorf("repository %s: %w", name, err)
-		}
-	}
+	defer c.registry.inUse.collect()()
 	if err := c.sweepUploads(ctx); err != nil {
 		return err
 	}
-	return c.sweep(ctx)
+	for {
+		before := c.report.Removed
+		full, err := c.round(ctx)
+		if err != nil || full == nil || c.report.Removed == before {
+			return errors.Join(err, full)
+		}
+	}
+}
+
+// round marks and sweeps once. On a full disk there may be no room to write down what a repository loses: then that
+// stays, and the rest goes. Full is such an error; what went has made room for another round.
+func (c *collector) round(ctx context.Context) (full, err error) {
+	c.needed, c.report = map[digest.Digest]bool{}, Report{DryRun: c.options.DryRun, Removed: c.report.Removed}
+	names, err := c.registry.repositoryNames(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		if err := c.mark(ctx, name); errors.Is(err, oci.ErrFull) {
+			full = err
+		} else if err != nil {
+			return nil, fmt.Errorf("repository %s: %w", name, err)
+		}
+	}
+	return full, c.sweep(ctx)
 }
 
 // mark takes from a repository what it does not need, and notes what it does. The repository takes no changes
-// meanwhile, so that nothing comes to rely on what goes; it can be read all the time.
+// meanwhile, so that nothing comes to rely on what goes; it can be read all the time. Error: oci.ErrFull, when it could
+// not lose anything.
 func (c *collector) mark(ctx context.Context, name string) error {
 	repo, release, err := c.registry.cache.get(name)
 	if err != nil {
@@ -104,34 +120,35 @@ func (c *collector) mark(ctx context.Context, name string) error {
 		return err
 	}
 	changes := m.unneeded(c.registry.now().Add(-c.options.MinAge).Unix())
-	for _, change := range changes {
-		if change.Op == opUnlink {
-			c.report.Removed.Links++
-		} else {
-			c.report.Removed.Manifests++
-		}
-	}
+	var full error
 	if len(changes) > 0 && !c.options.DryRun {
-		if err := repo.commit(changes...); err != nil {
+		if err := repo.commit(changes...); errors.Is(err, oci.ErrFull) {
+			full, changes = err, nil
+		} else if err != nil {
 			return err
 		}
 	}
 	if !c.options.DryRun {
 		c.registry.removeTemporaries(repo)
 	}
-	c.report.Repositories++
 	c.count(repo, changes)
-	return nil
+	return full
 }
 
-// count notes what a repository needs when the changes are made, made or not.
+// count notes the changes to a repository, and what it needs after them, made or not.
 func (c *collector) count(repo *repository, changes []record) {
 	gone := map[digest.Digest]operation{}
 	for _, change := range changes {
 		gone[change.Digest] = change.Op
+		if change.Op == opUnlink {
+			c.report.Removed.Links++
+		} else {
+			c.report.Removed.Manifests++
+		}
 	}
 	repo.mu.RLock()
 	defer repo.mu.RUnlock()
+	c.report.Repositories++
 	for d := range repo.links {
 		if gone[d] != opUnlink {
 			c.needed[d] = true

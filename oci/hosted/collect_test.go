@@ -211,3 +211,46 @@ func pushAndDelete(t *testing.T, r *instance, repository, content string) error 
 	}
 	return r.DeleteManifest(ctx, repository, pushed.Digest)
 }
+
+// On a full disk a collection makes room. It used to end at the first record that found no room in a log, before it had
+// deleted a byte.
+func TestCollectOnFullDisk(t *testing.T) {
+	layer := durabletest.NewDisk(1 << 20)
+	r := open(t, config{dir: durabletest.Scratch(t), layer: layer})
+	ctx := t.Context()
+	m := ocitest.Image(t, r, "a/kept", "layer")
+	if _, err := r.PutManifest(ctx, "a/kept", m, []string{"v1"}); err != nil {
+		t.Fatal(err)
+	}
+	ocitest.Blob(t, r, "a/kept", "rubbish of a repository")
+	u, err := r.StartUpload(ctx, "b/new", "")
+	if err == nil {
+		_, err = u.Append(ctx, 0, strings.NewReader("given up"))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	layer.Free.Store(0)
+	all := hosted.CollectOptions{MinAge: -1, UploadAge: -1}
+	report, err := r.Collect(ctx, all)
+	if !errors.Is(err, oci.ErrFull) || report.Removed.Uploads != 1 || report.Removed.Uploaded != 8 || report.Removed.Links != 0 {
+		t.Errorf("with no room for a record: %+v, %v", report, err)
+	}
+	layer.Free.Store(1 << 20)
+	ocitest.Blob(t, r, "b/lost", "no record of it")
+	if err := r.DeleteBlob(ctx, "b/lost", digest.FromString("no record of it")); err != nil {
+		t.Fatal(err)
+	}
+	layer.Free.Store(0)
+	report, err = r.Collect(ctx, all)
+	if !errors.Is(err, oci.ErrFull) || report.Removed.Blobs != 1 || report.Blobs != 4 || report.Repositories != 2 {
+		t.Errorf("what no repository has: %+v, %v", report, err)
+	}
+	layer.Free.Store(1 << 10)
+	if report = collect(t, r, all); report.Removed.Links != 1 || report.Removed.Blobs != 1 || report.Blobs != 3 {
+		t.Errorf("with room again: %+v", report)
+	}
+	if err := whole(t, r, "a/kept", digest.FromString("layer")); err != nil {
+		t.Error(err)
+	}
+}
