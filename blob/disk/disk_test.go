@@ -3,10 +3,12 @@ package disk_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -66,6 +68,49 @@ func TestBounds(t *testing.T) {
 	}
 	if _, err := s.Start(ctx, blob.StartOptions{}); !errors.Is(err, blob.ErrTooMany) {
 		t.Errorf("third Start: %v", err)
+	}
+}
+
+// Broken pushes leave their uploads behind. When there were as many as may be, nobody could push any more.
+func TestUploadsLeftBehindMakeRoom(t *testing.T) {
+	now := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	s := open(t, disk.Config{Dir: t.TempDir(), MaxUploads: 3, Now: func() time.Time { return now }})
+	defer s.Close()
+	ctx := t.Context()
+	start := func() blob.Upload {
+		t.Helper()
+		u, err := s.Start(ctx, blob.StartOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u
+	}
+	left, slow, going := start(), start(), start()
+	slowly, more := io.Pipe()
+	ended := make(chan error)
+	go func() {
+		_, err := slow.Append(ctx, 0, slowly)
+		ended <- err
+	}()
+	fmt.Fprint(more, "s") // it is being read from here on
+	now = now.Add(9 * time.Minute)
+	if _, err := going.Append(ctx, 0, strings.NewReader("g")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Start(ctx, blob.StartOptions{}); !errors.Is(err, blob.ErrTooMany) {
+		t.Errorf("a fourth one after 9 minutes: %v", err)
+	}
+	now = now.Add(time.Minute)
+	start()
+	if _, err := s.Upload(ctx, left.Info().ID); !errors.Is(err, blob.ErrUploadUnknown) {
+		t.Errorf("the one left behind: %v", err)
+	}
+	if _, err := going.Append(ctx, 1, strings.NewReader("g")); err != nil {
+		t.Errorf("one that goes on: %v", err)
+	}
+	more.Close()
+	if err := <-ended; err != nil {
+		t.Errorf("a slow one: %v", err)
 	}
 }
 

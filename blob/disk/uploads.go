@@ -50,25 +50,51 @@ type session struct {
 	hash hash.Hash // only under busy
 }
 
+// maxIdle is how long an upload to which nothing comes may keep others from beginning.
+const maxIdle = 10 * time.Minute
+
 // Start begins an upload. It is not synced: an upload that a power failure took is begun again.
-func (s *Store) Start(_ context.Context, options blob.StartOptions) (blob.Upload, error) {
+func (s *Store) Start(ctx context.Context, options blob.StartOptions) (blob.Upload, error) {
 	u := &session{store: s, id: rand.Text(), algorithm: options.Algorithm, note: options.Note, at: s.now()}
 	if u.algorithm == "" {
 		u.algorithm = digest.SHA256
 	}
 	u.hash = u.algorithm.Hash()
-	s.mu.Lock()
-	if len(s.sessions) >= s.maxUploads {
-		s.mu.Unlock()
-		return nil, blob.ErrTooMany
+	if !s.register(u) {
+		s.dropIdle(ctx)
+		if !s.register(u) {
+			return nil, blob.ErrTooMany
+		}
 	}
-	s.sessions[u.id] = u
-	s.mu.Unlock()
 	if err := u.create(); err != nil {
 		u.remove()
 		return nil, writing(u, err)
 	}
 	return u, nil
+}
+
+// register makes an upload known, unless there are too many.
+func (s *Store) register(u *session) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.sessions) >= s.maxUploads {
+		return false
+	}
+	s.sessions[u.id] = u
+	return true
+}
+
+// dropIdle cancels the uploads that clients left behind: every broken push leaves one.
+func (s *Store) dropIdle(ctx context.Context) {
+	before := s.now().Add(-maxIdle)
+	for info := range s.Uploads(ctx) {
+		if info.Modified.After(before) {
+			continue
+		}
+		if u, err := s.Upload(ctx, info.ID); err == nil {
+			_ = u.Cancel(ctx) // one that is busy stays
+		}
+	}
 }
 
 func (u *session) create() error {
