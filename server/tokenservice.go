@@ -178,14 +178,17 @@ func scopesOf(form url.Values) ([]scope, error) {
 	return scopes, nil
 }
 
-// parseScope cuts at the first and the last colon, because a name may have colons itself (distribution scope.md).
+// parseScope cuts at the first and the last colon, because a name may have colons itself (distribution scope.md). Of the
+// actions it keeps those that there are, each once: they go into the token.
 func parseScope(text string) (scope, bool) {
 	kind, rest, found := strings.Cut(text, ":")
 	last := strings.LastIndexByte(rest, ':')
 	if !found || last <= 0 || last > maxName {
 		return scope{}, false
 	}
-	return scope{kind: kind, name: rest[:last], actions: strings.Split(rest[last+1:], ",")}, true
+	asked := strings.Split(rest[last+1:], ",")
+	actions := slices.DeleteFunc([]string{"pull", "push", "delete", "*"}, func(known string) bool { return !slices.Contains(asked, known) })
+	return scope{kind: kind, name: rest[:last], actions: actions}, len(actions) > 0
 }
 
 // grant is the intersection of what was asked and what the caller has.

@@ -186,6 +186,8 @@ func TestRegistryTakesTheTokens(t *testing.T) {
 	k.must(err)
 	verifier = oci.New(oci.Config{Authorizer: bearer})
 	_, token := k.get(basic("bob", k.token["bob"]), "scope=repository:acme/model:pull&scope=repository:umbrella/x:pull")
+	// What was asked for is written into the token; this one used to be longer than the registry reads.
+	_, long := k.get(basic("bob", k.token["bob"]), "scope=repository:acme/model:"+strings.Repeat("pull,forge,", 2000))
 	for _, test := range []struct {
 		path, token string
 		status      int
@@ -195,6 +197,7 @@ func TestRegistryTakesTheTokens(t *testing.T) {
 		{"/v2/acme/model/manifests/latest", token.Token, 405}, // allowed, and there is no registry behind it
 		{"/v2/umbrella/x/manifests/latest", token.Token, 403}, // asked for and not granted
 		{"/v2/umbrella/y/manifests/latest", token.Token, 401}, // not asked for yet
+		{"/v2/acme/model/manifests/latest", long.Token, 405},
 	} {
 		if status, header, text := k.send("GET", test.path, test.token, ""); status != test.status {
 			t.Errorf("%s: %d, not %d: %s %s", test.path, status, test.status, header.Get("WWW-Authenticate"), text)
