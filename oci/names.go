@@ -70,6 +70,9 @@ func ValidTag(tag string) bool {
 
 func lowerAlphanumeric(c byte) bool { return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' }
 
+// errDigestForm does not repeat what was there: it may be long, or nothing.
+var errDigestForm = ErrDigestInvalid.With("a digest is sha256: and 64 hex digits, or sha512: and 128, in lower case")
+
 // ParseDigest reads a sha256 or sha512 digest. Error: ErrDigestInvalid.
 func ParseDigest(s string) (digest.Digest, error) {
 	const prefix = len("sha256:")
@@ -83,11 +86,11 @@ func ParseDigest(s string) (digest.Digest, error) {
 		}
 	}
 	if size == 0 || len(s) != prefix+size {
-		return "", ErrDigestInvalid
+		return "", errDigestForm
 	}
 	for i := prefix; i < len(s); i++ {
 		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return "", ErrDigestInvalid
+			return "", errDigestForm
 		}
 	}
 	return digest.Digest(s), nil

@@ -65,11 +65,18 @@ func parseContentRange(header string) (offset, length int64, err error) {
 	return first, last - first + 1, nil
 }
 
-// parseOffset reads digits only, and no more than leaves room for a sum.
+// maxOffset leaves room for a sum. What is larger is read as this: clients write "to the end" with the largest number
+// that they have.
+const maxOffset = 1e18 - 1
+
+// parseOffset reads digits only.
 func parseOffset(s string) (int64, bool) {
-	if len(s) == 0 || len(s) > 18 || s[0] == '+' || s[0] == '-' {
+	if s == "" || strings.Trim(s, "0123456789") != "" {
 		return 0, false
 	}
 	n, err := strconv.ParseInt(s, 10, 64)
-	return n, err == nil
+	if err != nil { // out of range, as there are only digits
+		return maxOffset, true
+	}
+	return min(n, maxOffset), true
 }

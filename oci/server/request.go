@@ -1,8 +1,10 @@
 package server
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -102,6 +104,16 @@ func parse(method string, u *url.URL) (Request, error) {
 		q.Query = u.Query()
 	}
 	return q, q.read(where, last)
+}
+
+// methods are those that a path has.
+func methods(path string) []string {
+	where, _, _ := split(path)
+	names := slices.Sorted(maps.Keys(kinds[where]))
+	if slices.Contains(names, http.MethodGet) {
+		names = append(names, http.MethodHead)
+	}
+	return names
 }
 
 // split finds out where a path points to. It looks from the end, as a repository's name may have parts like "blobs".

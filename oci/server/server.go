@@ -12,6 +12,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strings"
 
 	"pierhead.dev/pierhead/oci"
 )
@@ -95,6 +96,9 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *server) serve(w http.ResponseWriter, r *http.Request) error {
 	q, err := parse(r.Method, r.URL)
 	if err != nil {
+		if errors.Is(err, oci.ErrUnsupported) { // RFC 9110, section 15.5.6
+			w.Header().Set("Allow", strings.Join(methods(r.URL.Path), ", "))
+		}
 		return err
 	}
 	grant, err := s.config.Authorizer.Authorize(r, q)

@@ -203,6 +203,7 @@ func TestAnswers(t *testing.T) {
 		{"blob not modified", "GET", blobPath, []string{"If-None-Match", tag}, 304, "", nil},
 		{"part", "GET", blobPath, []string{"Range", "bytes=2-4"}, 206, "234", map[string]string{"Content-Range": "bytes 2-4/16"}},
 		{"rest", "GET", blobPath, []string{"Range", "bytes=10-"}, 206, "abcdef", map[string]string{"Content-Range": "bytes 10-15/16"}},
+		{"to the largest number", "GET", blobPath, []string{"Range", "bytes=10-9223372036854775807"}, 206, "abcdef", map[string]string{"Content-Range": "bytes 10-15/16"}},
 		{"last", "GET", blobPath, []string{"Range", "bytes=-2"}, 206, "ef", map[string]string{"Content-Range": "bytes 14-15/16"}},
 		{"if range", "GET", blobPath, []string{"Range", "bytes=2-4", "If-Range", tag}, 206, "234", nil},
 		{"if range of another", "GET", blobPath, []string{"Range", "bytes=2-4", "If-Range", `"x"`}, 200, layer, nil},
@@ -212,11 +213,13 @@ func TestAnswers(t *testing.T) {
 		{"not ours", "GET", "/v1/", nil, 404, "", nil},
 		{"bad name", "GET", "/v2/Acme/manifests/v1", nil, 400, "", nil},
 		{"bad digest", "GET", "/v2/acme/app/blobs/sha256:xyz", nil, 400, "", nil},
-		{"bad method", "POST", manifestPath + "v1", nil, 405, "", nil},
+		{"bad method", "POST", manifestPath + "v1", nil, 405, "", map[string]string{"Allow": "DELETE, GET, PUT, HEAD"}},
 		{"bad n", "GET", "/v2/acme/app/tags/list?n=-1", nil, 400, "", nil},
 		{"no n", "GET", "/v2/acme/app/tags/list?n=0", nil, 200, `{"name":"acme/app","tags":[]}`, nil},
+		{"a huge n", "GET", "/v2/acme/app/tags/list?n=99999999999999999999", nil, 200, `{"name":"acme/app","tags":["v1"]}`, nil},
 		{"upload id that is a path", "GET", "/v2/acme/app/blobs/uploads/..%2f..%2flock", nil, 404, "", nil},
-		{"finish without digest", "PUT", "/v2/acme/app/blobs/uploads/abc", nil, 400, "", nil},
+		{"finish without digest", "PUT", "/v2/acme/app/blobs/uploads/abc", nil, 400, `{"errors":[{"code":"DIGEST_INVALID","message":"digest does not match the content",` +
+			`"detail":"a digest is sha256: and 64 hex digits, or sha512: and 128, in lower case"}]}`, nil},
 		{"unknown algorithm", "POST", "/v2/acme/app/blobs/uploads/?digest-algorithm=md5", nil, 400, "", nil},
 	} {
 		got := f.do(t, test.method, test.path, "", test.header...)
