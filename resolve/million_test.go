@@ -156,7 +156,8 @@ func BenchmarkMatchMillion(b *testing.B) {
 	}
 }
 
-// TestMillion holds the numbers that this package promises. It takes about half a minute, so it is behind -million.
+// TestMillion holds the numbers that this package promises. It takes about half a minute, so it is behind -million. The
+// time is the processor's: by the clock, a machine with other work failed it.
 func TestMillion(t *testing.T) {
 	size, limit := 10_000, 100*time.Microsecond // a small version that holds the code, not the numbers
 	if *million {
@@ -170,22 +171,26 @@ func TestMillion(t *testing.T) {
 	if ratio > 2.2 {
 		t.Errorf("memory of %d patterns is %.2f times that of %d", size, ratio, size/2)
 	}
-	var runs []time.Duration
+	var runs, wall []time.Duration
 	matched := 0
+	runtime.LockOSThread()
 	for range 10 {
 		matched = 0
-		start := time.Now()
+		start, before := time.Now(), threadTime()
 		for i := range f.questions {
 			if table.Match(f.questions[i]).Outcome == Matched {
 				matched++
 			}
 		}
-		runs = append(runs, time.Since(start)/fleetQuestions)
+		runs = append(runs, (threadTime()-before)/fleetQuestions)
+		wall = append(wall, time.Since(start)/fleetQuestions)
 	}
+	runtime.UnlockOSThread()
 	slices.Sort(runs)
+	slices.Sort(wall)
 	median := (runs[4] + runs[5]) / 2
 	if median > limit {
-		t.Errorf("Match takes %v, the median of 10 runs; the limit is %v", median, limit)
+		t.Errorf("Match takes %v of the processor, the median of 10 runs; the limit is %v", median, limit)
 	}
 	i := 0
 	if n := testing.AllocsPerRun(1000, func() { sink = table.Match(f.questions[i]); i++ }); n != 0 {
@@ -194,6 +199,6 @@ func TestMillion(t *testing.T) {
 	if matched < fleetQuestions/5 || matched > fleetQuestions*4/5 {
 		t.Errorf("%d of %d questions were hits", matched, fleetQuestions)
 	}
-	t.Logf("%d patterns on %d hosts: median %v (of %v), 0 allocations; %d MB, %.2f times that of half as many; %d%% hits",
-		size, size/10, median, runs, bytes>>20, ratio, matched*100/fleetQuestions)
+	t.Logf("%d patterns on %d hosts: median %v of the processor (of %v; by the clock %v), 0 allocations; %d MB, %.2f times that of half as many; %d%% hits",
+		size, size/10, median, runs, (wall[4]+wall[5])/2, bytes>>20, ratio, matched*100/fleetQuestions)
 }
