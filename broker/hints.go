@@ -2,6 +2,7 @@ package broker
 
 import (
 	"errors"
+	"time"
 
 	"pierhead.dev/pierhead"
 	"pierhead.dev/pierhead/egress"
@@ -28,7 +29,7 @@ func hint(q Question, registry pierhead.Registry, err error) string {
 	case errors.Is(err, secret.ErrUnreachable), errors.Is(err, exchange.ErrUnreachable):
 		return "try again; if it stays so, the operator looks at the way from this node to where the login of registry " + registry.Name + " comes from"
 	case errors.Is(err, egress.ErrRules):
-		return settingsHint(registry)
+		return settingsHint(q, registry)
 	case errors.As(err, &way):
 		return wayHint(q, registry, way)
 	case errors.Is(err, oci.ErrManifestUnknown), errors.Is(err, oci.ErrNameUnknown):
@@ -36,7 +37,7 @@ func hint(q Question, registry pierhead.Registry, err error) string {
 	case errors.Is(err, oci.ErrUnauthorized), errors.Is(err, oci.ErrDenied):
 		return elseHint(q, registry, "")
 	case errors.Is(err, oci.ErrTooManyRequests):
-		return "wait as long as the registry asks for; with a login the limit is mostly higher"
+		return waitHint(err)
 	case errors.Is(err, oci.ErrUnavailable):
 		return "try again; if it stays so, whoever runs " + q.Reference.Host() + " knows why"
 	}
@@ -84,8 +85,10 @@ func wayHint(q Question, registry pierhead.Registry, e *egress.Error) string {
 		return "if a registry runs on this machine, an organization admin writes it out in a match pattern: " + addRegistry(q, "")
 	case e.Rule == egress.RuleLoopback:
 		return "a registry on this machine is named by its address or localhost, in the image and in the match pattern alike"
+	case e.Rule == egress.RuleRealm && e.Realm == "":
+		return "a login goes to no other host over plain HTTP; whoever runs " + host + " gives its token server TLS, and then an organization admin confirms it (realms)"
 	case e.Rule == egress.RuleRealm:
-		return "if this token server belongs to the registry, an organization admin confirms it (realms): " + setRegistry(q, registry, " --realm HOST")
+		return "if this token server belongs to the registry, an organization admin confirms it (realms): " + setRegistry(q, registry, " --realm "+e.Realm)
 	case e.Rule == egress.RuleScheme, e.TLS == egress.TLSPlainServer:
 		return "if there is no TLS on purpose, an organization admin says so (plain_http): " + setRegistry(q, registry, " --plain-http")
 	case e.TLS == egress.TLSUnknownAuthority:
@@ -96,6 +99,19 @@ func wayHint(q Question, registry pierhead.Registry, e *egress.Error) string {
 		return "whoever runs " + host + " looks at its certificate"
 	}
 	return "check the host in the image's name, and whether this node reaches " + host
+}
+
+// waitHint says how long, where that was told.
+func waitHint(err error) string {
+	var answer *client.Error
+	text := "wait a while"
+	if errors.As(err, &answer) && answer.RetryAfter > 0 {
+		text = "wait " + answer.RetryAfter.Round(time.Second).String() + ", as " + answer.Host + " asks"
+	}
+	if answer != nil && answer.Login {
+		return text
+	}
+	return text + "; with a login the limit is mostly higher"
 }
 
 func addRegistry(q Question, more string) string {
@@ -110,9 +126,10 @@ func setRegistry(q Question, registry pierhead.Registry, flag string) string {
 	return "pier registry update " + registry.Name + flag
 }
 
-func settingsHint(registry pierhead.Registry) string {
+// settingsHint is about rules that make no sense. Without a registry there are few: the host as it is written.
+func settingsHint(q Question, registry pierhead.Registry) string {
 	if registry.ID == "" {
-		return "the operator of this node corrects its settings"
+		return "check the host in the image's name: " + q.Reference.Host() + "; if it is right, the operator of this node corrects its settings"
 	}
 	return "an organization admin corrects it: pier registry update " + registry.Name
 }

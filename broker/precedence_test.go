@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -182,15 +183,17 @@ func TestEndedContext(t *testing.T) {
 
 // What egress refuses says which setting would allow it.
 func TestRefusedWaysNameTheSetting(t *testing.T) {
-	n, plainHost, secureHost, strangerHost := crookedWays(t)
+	n, plainHost, secureHost, strangerHost, openHost := crookedWays(t)
 	for _, c := range []struct{ name, image, text, hint string }{
 		{"plain HTTP", plainHost + "/team/app:v1", "plain HTTP", "pier registry update team --plain-http"},
 		{"an authority of one's own", secureHost + "/app:v1", "not trusted", "pier registry update own --ca-file FILE"},
-		{"a strange token server", strangerHost + "/app:v1", "tokens.example.net is not a token server of", "pier registry update stranger --realm HOST"},
+		{"a strange token server", strangerHost + "/app:v1", "tokens.example.net is not a token server of", "pier registry update stranger --realm tokens.example.net"},
+		{"a strange token server without TLS", openHost + "/app:v1", "tokens.example.net is not a token server of", "gives its token server TLS"},
 		{"loopback that nobody lists", "127.0.0.1:2/app:v1", "this machine itself", "pier registry add NAME --match '127.0.0.1:2/*'"},
 		{"a private network", "10.1.2.3/app:v1", "private network", "pier registry add NAME --match '10.1.2.3/*' --private-network CIDR"},
 		{"metadata", "169.254.169.254/app:v1", "metadata", "check the host"},
 		{"settings", "bad.example.com/app:v1", "", "pier registry update bad"},
+		{"a port that is none", "registry.example.com:99999/app:v1", "not a port", "check the host in the image's name: registry.example.com:99999"},
 		{"nobody there", "127.0.0.1:1/app:v1", "127.0.0.1:1", "whether this node reaches 127.0.0.1:1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -208,27 +211,30 @@ func TestRefusedWaysNameTheSetting(t *testing.T) {
 
 // crookedWays are registries that a pull does not get through to: one without TLS, one with an authority of its own, and
 // one that sends logins to a stranger; and two more.
-func crookedWays(t *testing.T) (n *node, plainHost, secureHost, strangerHost string) {
+func crookedWays(t *testing.T) (n *node, plainHost, secureHost, strangerHost, openHost string) {
 	plain := newRemote(t, false)
 	secure := httptest.NewTLSServer(http.NotFoundHandler())
 	t.Cleanup(secure.Close)
 	secureHost = strings.TrimPrefix(secure.URL, "https://")
-	stranger := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("WWW-Authenticate", `Bearer realm="https://tokens.example.net/token"`)
-		w.WriteHeader(http.StatusUnauthorized)
-	}))
-	t.Cleanup(stranger.Close)
-	strangerHost = strings.TrimPrefix(stranger.URL, "http://")
+	sendsTo := func(realm string) (host string) {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("WWW-Authenticate", fmt.Sprintf("Bearer realm=%q", realm))
+			w.WriteHeader(http.StatusUnauthorized)
+		}))
+		t.Cleanup(s.Close)
+		return strings.TrimPrefix(s.URL, "http://")
+	}
+	strangerHost, openHost = sendsTo("https://tokens.example.net/token"), sendsTo("http://tokens.example.net/token")
 
 	noTLS := plain.registry()
 	noTLS.PlainHTTP = false
 	n = newNode(t, noTLS,
 		generic("own", nil, secureHost+"/*"),
-		generic("stranger", func(r *pierhead.Registry) { r.PlainHTTP = true }, strangerHost+"/*"),
+		generic("stranger", func(r *pierhead.Registry) { r.PlainHTTP = true }, strangerHost+"/*", openHost+"/*"),
 		generic("bad", func(r *pierhead.Registry) { r.CA = "no PEM" }, "bad.example.com/*"),
 		generic("nobody", func(r *pierhead.Registry) { r.PlainHTTP = true }, "127.0.0.1:1/*"))
 	for _, name := range []string{"team", "own", "stranger", "bad", "nobody"} {
 		n.write(name, marker, "")
 	}
-	return n, plain.host, secureHost, strangerHost
+	return n, plain.host, secureHost, strangerHost, openHost
 }

@@ -22,8 +22,6 @@ func (b *Broker) rules(registry pierhead.Registry, reference image.Reference) eg
 	for _, host := range hosts {
 		rules.Listed = append(rules.Listed, image.DialHost(host))
 	}
-	// A token server that an admin wrote out by its private or loopback address is listed by that, as the registry is.
-	rules.Listed = append(rules.Listed, registry.Realms...)
 	if registry.Type == pierhead.RegistryHosted {
 		rules.CA += "\n" + b.ServerCA // PEM begins on a line of its own
 		rules.PrivateNetworks = append(rules.PrivateNetworks, ownNetworks...)

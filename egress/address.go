@@ -116,10 +116,11 @@ var describe = map[Rule]string{
 	RulePrivate:   ", which is in a private network that is not listed for this registry",
 }
 
-// listsItself tells whether host:port is written out in the registry's match: as this very address, or as localhost
-// for a loopback one. A name that merely resolves to a private address does not list itself.
+// listsItself tells whether host:port is written out in the registry's match or among its realms: as this very address,
+// or as localhost for a loopback one. A name that merely resolves to a private address does not list itself.
 func (r *rules) listsItself(host string, port uint16, a netip.Addr) bool {
-	if !slices.Contains(r.listed, hostPort{host, port}) {
+	to := hostPort{host, port}
+	if !slices.Contains(r.listed, to) && !slices.Contains(r.realms, to) {
 		return false
 	}
 	if host == "localhost" {

@@ -86,3 +86,26 @@ func TestP18WhatListsOpen(t *testing.T) {
 		}
 	}
 }
+
+// A realm that is private by its text lists itself, at the port that it is asked at: of a registry without TLS too, where
+// what Listed leaves out is another port.
+func TestRealmsListThemselves(t *testing.T) {
+	for _, plain := range []bool{false, true} {
+		r, err := Rules{Host: "10.0.0.4:5000", PlainHTTP: plain, Realms: []string{"10.0.0.5", "127.0.0.1:8443", "auth.corp.example"}}.compile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, test := range []struct {
+			host, address string
+			port          uint16
+			open          bool
+		}{
+			{"10.0.0.5", "10.0.0.5", 443, true}, {"127.0.0.1", "127.0.0.1", 8443, true},
+			{"10.0.0.5", "10.0.0.5", 80, false}, {"127.0.0.1", "127.0.0.1", 443, false}, {"auth.corp.example", "10.0.0.5", 443, false},
+		} {
+			if e := r.mayDial(test.host, test.port, netip.MustParseAddr(test.address)); (e == nil) != test.open {
+				t.Errorf("plain HTTP %v, %+v: %v", plain, test, e)
+			}
+		}
+	}
+}

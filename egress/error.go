@@ -66,6 +66,7 @@ type Error struct {
 	Method   string   // of the hop that failed; empty when nothing was sent
 	Address  string   // its address as scheme://host/path
 	Detail   string   // one phrase
+	Realm    string   // with RuleRealm: the token server as Rules.Realms would list it; "" where no list would help
 	Evidence Evidence // the failed hop is the last
 }
 

@@ -19,7 +19,8 @@ type Rules struct {
 	PlainHTTP bool
 	// CA is PEM, added to the system's roots.
 	CA string
-	// Realms are token servers ("host" or "host:port") that an admin confirmed for this registry.
+	// Realms are token servers ("host" or "host:port") that an admin confirmed for this registry. They may be dialled
+	// where Listed ones may.
 	Realms []string
 	// PrivateNetworks are CIDR prefixes, of the operator and of the registry, that names may resolve to.
 	// They do not open loopback, link-local and metadata addresses.
@@ -197,11 +198,11 @@ func (r *rules) mayCarry(o origin) error {
 	if secure && paired {
 		return nil
 	}
-	detail := o.String() + " is not a token server of " + r.origin.String()
-	if !secure {
-		detail += " (plain HTTP)"
+	e := refused(RuleRealm, o.String()+" is not a token server of "+r.origin.String())
+	if e.Realm = o.String(); !secure {
+		e.Detail, e.Realm = e.Detail+" (plain HTTP)", ""
 	}
-	return refused(RuleRealm, detail)
+	return e
 }
 
 // vendorPairs are the token servers of vendors who keep them on another host than the registry. Both sides are
