@@ -99,3 +99,14 @@ type Check struct {
 	Reason string // one sentence
 	Hint   string // what to do, or empty
 }
+
+// ReachDays is how far back a registry's reach looks for executions.
+const ReachDays = 30
+
+// A RegistryReach is what a registry gives access to: what would lose it without the registry.
+type RegistryReach struct {
+	Registry   Registry
+	Executions int       // that used it in the last ReachDays days
+	Projects   []string  // names of those executions' projects, sorted
+	LastUsed   time.Time // zero: not in that time
+}

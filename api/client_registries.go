@@ -22,6 +22,11 @@ func (c *Client) Registry(ctx context.Context, organization, name string) (Regis
 	return get[Registry](ctx, c, path("organizations", organization, "registries", name), nil)
 }
 
+// RegistryReach tells what would lose access without a registry.
+func (c *Client) RegistryReach(ctx context.Context, organization, name string) (RegistryReach, error) {
+	return get[RegistryReach](ctx, c, path("organizations", organization, "registries", name, "reach"), nil)
+}
+
 // UpdateRegistry replaces all fields of the registry with r's name. What Registry returned may be sent back: a sealed
 // credential without its text is kept.
 func (c *Client) UpdateRegistry(ctx context.Context, organization string, r Registry) (Registry, error) {

@@ -192,6 +192,26 @@ func RegistryOf(r pierhead.Registry, organization string) Registry {
 	return wire
 }
 
+// A RegistryReach is what would lose access without a registry.
+type RegistryReach struct {
+	Registry   string     `json:"registry"`
+	Match      []string   `json:"match" doc:"The patterns that nothing would cover any more, unless another registry does."`
+	Projects   *Projects  `json:"projects" doc:"Who may use it: the word all, or a list of project names."`
+	Days       int        `json:"days" doc:"How far back the rest looks."`
+	Executions int        `json:"executions" doc:"How many executions used it in that time."`
+	UsedBy     []string   `json:"used_by" doc:"Their projects."`
+	LastUsedAt *time.Time `json:"last_used_at,omitempty"`
+}
+
+// RegistryReachOf converts a reach.
+func RegistryReachOf(reach pierhead.RegistryReach, organization string) RegistryReach {
+	shown := RegistryOf(reach.Registry, organization)
+	return RegistryReach{
+		Registry: shown.Name, Match: append([]string{}, shown.Match...), Projects: shown.Projects, Days: pierhead.ReachDays, Executions: reach.Executions,
+		UsedBy: append([]string{}, reach.Projects...), LastUsedAt: timeOf(reach.LastUsed),
+	}
+}
+
 // A RegistryList is the answer to GET /organizations/{organization}/registries.
 type RegistryList struct {
 	Registries []Registry `json:"registries"`

@@ -55,6 +55,7 @@ var trials = []trial{
 	{"create-registry", at("/organizations/acme/registries"), registryBody, [7]int{403, 201, 403, 404, 403, 403, 403}},
 	{"list-registries", at("/organizations/acme/registries"), "", [7]int{403, 200, 403, 404, 200, 403, 403}},
 	{"show-registry", at("/organizations/acme/registries/images"), "", [7]int{403, 200, 403, 404, 200, 403, 403}},
+	{"show-registry-reach", at("/organizations/acme/registries/images/reach"), "", [7]int{403, 200, 403, 404, 200, 403, 403}},
 	{"update-registry", at("/organizations/acme/registries/images"), `{"match":["images.example/*"]}`, [7]int{403, 200, 403, 404, 403, 403, 403}},
 	{"delete-registry", at("/organizations/acme/registries/images"), "", [7]int{403, 204, 403, 404, 403, 403, 403}},
 	{"show-data-key", at("/organizations/acme/data-key"), "", [7]int{403, 409, 409, 404, 409, 409, 409}},

@@ -16,6 +16,7 @@ type Registries interface {
 	UpdateRegistry(ctx context.Context, c pierhead.Caller, organization string, r pierhead.Registry) (pierhead.Registry, error)
 	Registries(ctx context.Context, c pierhead.Caller, organization string) ([]pierhead.Registry, error)
 	Registry(ctx context.Context, c pierhead.Caller, organization, name string) (pierhead.Registry, error)
+	RegistryReach(ctx context.Context, c pierhead.Caller, organization, name string) (pierhead.RegistryReach, error)
 	DeleteRegistry(ctx context.Context, c pierhead.Caller, organization, name string) error
 }
 
@@ -47,6 +48,11 @@ func (s *Server) registryRoutes() {
 		func(ctx context.Context, c pierhead.Caller, in registryPath) (api.Registry, error) {
 			r, err := store.Registry(ctx, c, in.Organization, in.Registry)
 			return api.RegistryOf(r, in.Organization), err
+		})
+	handle(s, operation{id: "show-registry-reach", method: http.MethodGet, path: path + "/{registry}/reach", tag: "registries", summary: "Tell what would lose access without a registry"},
+		func(ctx context.Context, c pierhead.Caller, in registryPath) (api.RegistryReach, error) {
+			reach, err := s.config.Store.RegistryReach(ctx, c, in.Organization, in.Registry)
+			return api.RegistryReachOf(reach, in.Organization), err
 		})
 	handle(s, operation{id: "update-registry", method: http.MethodPut, path: path + "/{registry}", tag: "registries", summary: "Replace a registry's settings"}, s.updateRegistry)
 	handle(s, operation{id: "delete-registry", method: http.MethodDelete, path: path + "/{registry}", tag: "registries", summary: "Delete a registry"},

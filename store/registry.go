@@ -121,8 +121,46 @@ func (s *Store) Registry(ctx context.Context, c pierhead.Caller, organization, n
 	return r, nil
 }
 
-// reachDays is how far back DeleteRegistry looks for executions that used the registry.
-const reachDays = 30
+// RegistryReach tells what would lose access without a registry, for the organization's admins.
+func (s *Store) RegistryReach(ctx context.Context, c pierhead.Caller, organization, name string) (pierhead.RegistryReach, error) {
+	var reach pierhead.RegistryReach
+	err := s.view(ctx, c, access.RegistryShow, "registry "+organization+"/"+name, func(k *call) error {
+		o, err := k.organization(access.RegistryShow, organization)
+		if err != nil {
+			return err
+		}
+		r, err := k.registry(o, name)
+		if err != nil {
+			return err
+		}
+		reach, err = k.reach(o, r)
+		return err
+	})
+	if err != nil {
+		return pierhead.RegistryReach{}, err
+	}
+	return reach, nil
+}
+
+func (k *call) reach(o owner, r pierhead.Registry) (pierhead.RegistryReach, error) {
+	reach := pierhead.RegistryReach{Registry: r}
+	type used struct {
+		project     string
+		times, last int64
+	}
+	rows, err := list(k, func(row scanner) (u used, err error) { return u, row.Scan(&u.project, &u.times, &u.last) },
+		`SELECT p.name, COUNT(*), MAX(e.created_at) FROM executions e JOIN projects p ON p.id = e.project_id
+		WHERE e.owner_id = ? AND e.registry = ? AND e.created_at >= ? GROUP BY p.name ORDER BY p.name`,
+		o.id, r.Name, micros(k.at.AddDate(0, 0, -pierhead.ReachDays)))
+	for _, u := range rows {
+		reach.Projects = append(reach.Projects, u.project)
+		reach.Executions += int(u.times)
+		if last := fromMicros(u.last); last.After(reach.LastUsed) {
+			reach.LastUsed = last
+		}
+	}
+	return reach, err
+}
 
 // DeleteRegistry deletes a registry. What loses access by it is told in the audit entry: patterns, projects, and how
 // many executions used it in the last 30 days. Errors: ErrConflict for the predefined registry, which can be disabled.
@@ -140,13 +178,11 @@ func (s *Store) DeleteRegistry(ctx context.Context, c pierhead.Caller, organizat
 			return conflict("%s is the predefined registry of %s and stays", "disable it: pier registry update "+name+" --disable", name, o.name)
 		}
 		k.noteRegistry(r)
-		var used int
-		err = k.row(`SELECT COUNT(*) FROM executions WHERE owner_id = ? AND registry = ? AND created_at >= ?`,
-			[]any{o.id, name, micros(k.at.AddDate(0, 0, -reachDays))}, &used)
+		reach, err := k.reach(o, r)
 		if err != nil {
 			return err
 		}
-		k.note("executions in "+strconv.Itoa(reachDays)+" days", strconv.Itoa(used))
+		k.note("executions in "+strconv.Itoa(pierhead.ReachDays)+" days", strconv.Itoa(reach.Executions))
 		if _, err := k.exec(`DELETE FROM registries WHERE id = ?`, r.ID); err != nil {
 			return err
 		}

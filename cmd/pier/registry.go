@@ -258,15 +258,41 @@ func (p *program) registryShowCommand(f *registryFlags) *cobra.Command {
 }
 
 func (p *program) registryRemoveCommand(f *registryFlags) *cobra.Command {
+	var dryRun bool
 	c := &cobra.Command{Use: "rm NAME", Aliases: []string{"delete"}, Short: "Remove a registry from Pierhead; its images stay where they are", Args: arguments("NAME"),
-		RunE: p.call(func(ctx context.Context, client *api.Client, arguments []string) error {
-			organization, err := p.organization(ctx, client, f.organization)
-			if err != nil {
+		Long: `Remove a registry from Pierhead; its images stay where they are. What loses access is listed:
+with --dry-run it is only listed.`,
+		Example: "  pier registry rm azure-ml --dry-run\n  pier registry rm azure-ml"}
+	c.Flags().BoolVar(&dryRun, "dry-run", false, "only say what would lose access")
+	c.RunE = p.call(func(ctx context.Context, client *api.Client, arguments []string) error {
+		organization, err := p.organization(ctx, client, f.organization)
+		if err != nil {
+			return err
+		}
+		reach, err := client.RegistryReach(ctx, organization, arguments[0])
+		if err != nil {
+			return err
+		}
+		title := "Would be removed"
+		if !dryRun {
+			title = "Removed"
+			if err := client.DeleteRegistry(ctx, organization, arguments[0]); err != nil {
 				return err
 			}
-			return client.DeleteRegistry(ctx, organization, arguments[0])
-		})}
+		}
+		return p.print(reach, func() string { return reachText(title, organization, reach) })
+	})
 	return c
+}
+
+// reachText says what loses access without a registry.
+func reachText(title, organization string, reach api.RegistryReach) string {
+	used := fmt.Sprintf("by no execution in the last %d days", reach.Days)
+	if reach.Executions > 0 {
+		used = fmt.Sprintf("by %d executions in the last %d days, of %s", reach.Executions, reach.Days, strings.Join(reach.UsedBy, " "))
+	}
+	return fields(title, organization+"/"+reach.Registry, "Covered", strings.Join(reach.Match, " "), "Open to", projectWords(reach.Projects),
+		"Used", used, "Last used", whenOr(reach.LastUsedAt, ""))
 }
 
 func (p *program) showRegistry(r api.Registry) error {

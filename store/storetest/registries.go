@@ -200,6 +200,13 @@ func testRegistryDelete(t *testing.T, w *world) {
 	w.take()
 	_, err = w.Report(w.ctx, w.node, x.ID, pierhead.Progress{State: pierhead.ExecutionRunning, Registry: "azure"})
 	w.must(err)
+	reach, err := w.RegistryReach(w.ctx, w.alice, "acme", "azure")
+	w.must(err)
+	if reach.Registry.Name != "azure" || reach.Executions != 1 || !slices.Equal(reach.Projects, []string{"train"}) || !reach.LastUsed.Equal(x.CreatedAt) {
+		t.Errorf("the registry reaches %+v", reach)
+	}
+	_, err = w.RegistryReach(w.ctx, w.bob, "acme", "azure")
+	w.wants(err, pierhead.ErrNotAllowed)
 	w.must(w.DeleteRegistry(w.ctx, w.alice, "acme", "azure"))
 	w.wants(w.DeleteRegistry(w.ctx, w.alice, "acme", "azure"), pierhead.ErrNotFound)
 	e := w.lastEntry(w.alice, "acme", "registry.delete")
