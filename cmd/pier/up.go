@@ -26,6 +26,7 @@ type upConfig struct {
 	TLS         string   // "self": a CA of our own in the data directory
 	Mirror      string   // loopback address that the engine pulls from
 	SecretsDir  string   // what file:NAME names; <data>/secrets where empty
+	TokenDirs   []string // directories whose files are this node's OIDC tokens
 	Engine      string   // "", "podman", "none", or an address
 	Network     string   // what containers get: "bridge" or "none"
 	OwnStore    bool     // a Podman of our own keeps its images in the data directory
@@ -79,6 +80,7 @@ func (p *program) nodeFlags(c *cobra.Command, config *upConfig) {
 	}
 	f.StringVar(&config.Mirror, "mirror", p.variable("PIER_MIRROR", "127.0.0.1:5050"), "loopback address that the engine pulls from (PIER_MIRROR)")
 	f.StringVar(&config.SecretsDir, "secrets-dir", p.env("PIER_SECRETS_DIR"), "directory that file:NAME names (PIER_SECRETS_DIR; <data>/secrets where empty)")
+	f.StringSliceVar(&config.TokenDirs, "token-dir", splitList(p.env("PIER_TOKEN_DIRS")), "directory with OIDC tokens of this node, which a secret may name for an exchange; may be repeated (PIER_TOKEN_DIRS, with commas)")
 	f.StringVar(&config.Engine, "engine", p.env("PIER_ENGINE"), `socket or URL of Docker or Podman; "podman": a Podman of our own; "none": run nothing here (PIER_ENGINE)`)
 	f.StringVar(&config.Network, "network", p.variable("PIER_NETWORK", "bridge"), `what containers get: "bridge" is the engine's own way out, "none" is nothing (PIER_NETWORK)`)
 	f.BoolVar(&config.OwnStore, "own-store", p.env("PIER_OWN_STORE") == "1", "that Podman keeps images in the data directory, apart from the machine's (PIER_OWN_STORE=1)")
@@ -115,9 +117,11 @@ func (c *upConfig) complete(p *program) error {
 	if c.Network != "bridge" && c.Network != "none" && c.Network != "" {
 		return pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("--network %q is neither bridge nor none", c.Network), "an execution never gets the node's own network")
 	}
-	for _, directory := range c.AllowMounts {
-		if !filepath.IsAbs(directory) {
-			return pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("--allow-mount %q is not an absolute path", directory), "")
+	for flag, directories := range map[string][]string{"--allow-mount": c.AllowMounts, "--token-dir": c.TokenDirs} {
+		for _, directory := range directories {
+			if !filepath.IsAbs(directory) {
+				return pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("%s %q is not an absolute path", flag, directory), "")
+			}
 		}
 	}
 	return c.checkServer()
