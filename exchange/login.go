@@ -54,18 +54,9 @@ func content(text string) error { return &Error{Kind: ErrContent, Text: text, Hi
 // line break that echo leaves behind would be part of it, and the registry's answer would not say so. The error is an
 // *Error with ErrContent; it never quotes the content, keys included.
 func ParseLogins(value secret.Value) ([]Login, error) {
-	text := value.Reveal()
-	switch {
-	case len(text) == 0:
-		return nil, content("the secret is empty")
-	case len(text) > secret.MaxContent:
-		return nil, content(fmt.Sprintf("the secret is longer than %d bytes", secret.MaxContent))
-	case !utf8.Valid(text):
-		return nil, content("the secret is not text in UTF-8")
-	}
-	fields, err := object(text)
+	fields, err := Fields(value)
 	if err != nil {
-		return nil, content("the secret is not what was expected: " + err.Error())
+		return nil, err
 	}
 	if auths, ok := fields["auths"]; ok {
 		if len(fields) > 1 {
@@ -79,6 +70,25 @@ func ParseLogins(value secret.Value) ([]Login, error) {
 		return nil, err
 	}
 	return []Login{login}, nil
+}
+
+// Fields reads a secret that is a JSON object, for kinds of registries with forms of their own: its members by name, none
+// twice. The error is an *Error with ErrContent; it never quotes the content.
+func Fields(value secret.Value) (map[string]json.RawMessage, error) {
+	text := value.Reveal()
+	switch {
+	case len(text) == 0:
+		return nil, content("the secret is empty")
+	case len(text) > secret.MaxContent:
+		return nil, content(fmt.Sprintf("the secret is longer than %d bytes", secret.MaxContent))
+	case !utf8.Valid(text):
+		return nil, content("the secret is not text in UTF-8")
+	}
+	fields, err := object(text)
+	if err != nil {
+		return nil, content("the secret is not what was expected: " + err.Error())
+	}
+	return fields, nil
 }
 
 // object reads a JSON object's members, refusing a name that occurs twice: which of the two counts differs between
