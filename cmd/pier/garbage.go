@@ -3,11 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"pierhead.dev/pierhead/api"
+	"pierhead.dev/pierhead/oci/hosted"
+	"pierhead.dev/pierhead/server"
 )
 
 func (p *program) registryCollectCommand() *cobra.Command {
@@ -37,6 +40,26 @@ It is for administrators of the installation.`,
 		})
 	})
 	return c
+}
+
+// collectDaily collects an hour after the start, so that a registry that is restarted every night does so too, and then
+// once a day, until ctx ends.
+func collectDaily(ctx context.Context, collector server.Collector, log *slog.Logger) {
+	const day = 24 * time.Hour
+	for wait := time.Hour; ; wait = day {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		r, err := collector.Collect(ctx, hosted.CollectOptions{MinAge: day, UploadAge: day})
+		if err != nil && ctx.Err() == nil {
+			log.Error("collecting garbage", "error", err)
+		}
+		if removed := r.Removed; removed != (hosted.Removed{}) {
+			log.Info("collected garbage", "blobs", removed.Blobs, "bytes", removed.Bytes, "uploads", removed.Uploads, "took", r.Took)
+		}
+	}
 }
 
 // bytesText is a size as people read it.

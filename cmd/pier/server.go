@@ -22,7 +22,9 @@ func (p *program) serverCommand() *cobra.Command {
 
 With --only registry it is the hosted registry alone: it checks tokens with the public key of the
 token service (server/token-key.pub in the control plane's data directory) and needs nothing else
-of it. --url is the control plane's, whose tokens it takes.`,
+of it. --url is the control plane's, whose tokens it takes. Nobody can ask it to collect garbage,
+so it does that once a day: blobs that no manifest names, and uploads that nobody goes on with,
+are deleted when they are a day old. /healthz answers while it runs.`,
 		Example: "  pier server\n  pier server --only registry --token-key token-key.pub --url http://127.0.0.1:7070 --listen 127.0.0.1:7071"}
 	p.serverFlags(c, &config)
 	c.Flags().StringVar(&only, "only", "", `"registry": run that alone`)
@@ -94,6 +96,9 @@ func (p *program) serveRegistry(ctx context.Context, config upConfig, keyFile st
 	defer registry.Close()
 	mux := http.NewServeMux()
 	mux.Handle("/v2/", registry.handler)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	p.note("The hosted registry is up at %s for tokens of %s", listener.URL, config.URL)
-	return server.ServeHandler(ctx, listener, mux, log)
+	return together(ctx,
+		func(ctx context.Context) error { return server.ServeHandler(ctx, listener, mux, log) },
+		func(ctx context.Context) error { collectDaily(ctx, registry, log); return nil })
 }
