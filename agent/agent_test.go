@@ -177,6 +177,28 @@ func TestFreeSlotIsUsedAtOnce(t *testing.T) {
 	}
 }
 
+// What we say at the end stood in the container's own last line when that had no end.
+func TestTheEndIsALineOfItsOwn(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	k.runsProgram(func(ctx context.Context, p enginetest.Process) int {
+		fmt.Fprint(p.Stdout, "half a line")
+		select {
+		case <-p.Asked:
+		case <-ctx.Done():
+		}
+		return 143
+	})
+	k.start(t.TempDir())
+	id := k.submit()
+	k.until("it has written", func() bool { return strings.HasSuffix(k.logOf(id), "half a line") })
+	k.must(stopOne(k, id))
+	k.final(id)
+	if got, want := k.logOf(id), k.head()+"half a line\nStopped: somebody asked for it\n"; got != want {
+		t.Errorf("the log is %q, want %q", got, want)
+	}
+}
+
 func stopOne(k *kit, id string) error {
 	_, err := k.admin.StopExecution(k.t.Context(), id)
 	return err

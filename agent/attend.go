@@ -80,6 +80,9 @@ func (r *run) enforce(ctx context.Context, containerID string) {
 // follow copies the container's output to the log until the container ended. The engine keeps the output from its
 // beginning, so after a break it is read again and what the log already has is skipped.
 func (r *run) follow(ctx context.Context, containerID string) (engine.State, error) {
+	if err := r.log.Cut(maxLog); err != nil { // an earlier start's Finish, of which its record does not know
+		return engine.State{}, err
+	}
 	wait := newBackoff()
 	for {
 		before := r.log.Size() + r.log.Dropped()

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,11 +13,14 @@ import (
 	"pierhead.dev/pierhead"
 )
 
-// maxLog is how much of an execution's log is kept, in bytes. The control plane takes 64 MiB; what is left of that is for
-// what we say at the end.
-const maxLog = 64<<20 - maxFooter
+// maxLog is how much of an execution's log is kept as it comes, in bytes. The control plane takes 64 MiB; what is left of
+// that is for the end of a log that is longer, where the reason of a failure mostly stands, and for what we say ourselves.
+const maxLog = 64<<20 - maxTail - maxFooter
 
-const maxFooter = 64 << 10
+const (
+	maxTail   = 1 << 20
+	maxFooter = 64 << 10
+)
 
 // maxChunk is how much of a log goes to the server in one request, in bytes.
 const maxChunk = 512 << 10
@@ -28,6 +32,7 @@ type executionLog struct {
 	file    *os.File
 	size    int64
 	dropped int64         // bytes beyond maxLog
+	tail    []byte        // the last of them, mostly more than maxTail
 	grew    chan struct{} // closed and replaced at every write
 	ended   bool          // nothing more will be written
 }
@@ -45,19 +50,52 @@ func openLog(path string) (*executionLog, error) {
 	return &executionLog{file: file, size: size, grew: make(chan struct{})}, nil
 }
 
-// Write appends; what is over maxLog is counted and dropped.
+// Write appends; of what is over maxLog the end is kept for Finish.
 func (l *executionLog) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	kept := p
 	if room := maxLog - l.size; int64(len(p)) > room {
 		kept = p[:max(room, 0)]
-		l.dropped += int64(len(p) - len(kept))
+		l.drop(p[len(kept):])
 	}
 	if err := l.append(kept); err != nil {
 		return 0, err
 	}
 	return len(p), nil
+}
+
+// drop counts what does not fit and remembers the end of it.
+func (l *executionLog) drop(p []byte) {
+	l.dropped += int64(len(p))
+	l.tail = append(l.tail, p...)
+	if len(l.tail) > 2*maxTail {
+		l.tail = append(l.tail[:0], l.tail[len(l.tail)-maxTail:]...)
+	}
+}
+
+// Finish appends the end of a log that did not fit, with a line that says how much is missing before it.
+func (l *executionLog) Finish() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	tail := l.tail[max(0, len(l.tail)-maxTail):]
+	if whole := bytes.IndexByte(tail, '\n') + 1; int64(len(tail)) < l.dropped && whole < len(tail)/2 {
+		tail = tail[whole:] // it begins with a whole line, where there are lines
+	}
+	if missing := l.dropped - int64(len(tail)); missing > 0 {
+		tail = fmt.Appendf(nil, "\n[The log is too long: %d bytes are left out here.]\n%s", missing, tail)
+	}
+	l.tail, l.dropped = nil, 0
+	return l.append(tail)
+}
+
+// EndsLine tells whether the next byte begins a line.
+func (l *executionLog) EndsLine() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var last [1]byte
+	_, err := l.file.ReadAt(last[:], l.size-1)
+	return l.size == 0 || err == nil && last[0] == '\n'
 }
 
 // Note appends a line of ours, even when the log is full.

@@ -111,16 +111,39 @@ func TestLogIsShippedAgainToAServerThatWasSetBack(t *testing.T) {
 	}
 }
 
+// A log that is too long keeps its end as well as its beginning: there stands why the program failed.
 func TestLogIsBounded(t *testing.T) {
-	l := logOf(t)
-	l.size = maxLog - 3
-	if n, err := l.Write([]byte("abcdef")); n != 6 || err != nil {
-		t.Fatalf("Write = %d, %v", n, err)
-	}
-	if l.Size() != maxLog || l.Dropped() != 3 {
-		t.Errorf("size %d, dropped %d", l.Size(), l.Dropped())
-	}
-	if err := l.Note("still said"); err != nil || l.Size() <= maxLog {
-		t.Errorf("a note in a full log: %v, size %d", err, l.Size())
+	line := strings.Repeat("x", 99) + "\n"
+	for _, test := range []struct {
+		name, written, end string
+		dropped            int64
+	}{
+		{"the end fits", "abcdef", "abcdef", 3},
+		{"lines are left out", strings.Repeat(line, 30_000) + "Traceback", "are left out here.]\n" + strings.Repeat(line, maxTail/100) + "Traceback", 3_000_006},
+		{"no lines", strings.Repeat("y", 3_000_000), "are left out here.]\n" + strings.Repeat("y", maxTail), 2_999_997},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			l := logOf(t)
+			l.size = maxLog - 3
+			for rest := test.written; rest != ""; rest = rest[min(len(rest), 32<<10):] {
+				part := []byte(rest[:min(len(rest), 32<<10)])
+				if n, err := l.Write(part); n != len(part) || err != nil {
+					t.Fatalf("Write = %d, %v", n, err)
+				}
+			}
+			if l.Size() != maxLog || l.Dropped() != test.dropped {
+				t.Errorf("size %d, dropped %d, want %d", l.Size(), l.Dropped(), test.dropped)
+			}
+			if err := l.Finish(); err != nil {
+				t.Fatal(err)
+			}
+			kept := make([]byte, l.Size()-maxLog+3)
+			if _, err := l.file.ReadAt(kept, maxLog-3); err != nil || !strings.HasSuffix(string(kept), test.end) {
+				t.Errorf("%v; it ends in %q", err, kept[max(0, len(kept)-200):])
+			}
+			if err := l.Note("still said"); err != nil || l.Size() > 64<<20 {
+				t.Errorf("a note in a full log: %v, size %d", err, l.Size())
+			}
+		})
 	}
 }

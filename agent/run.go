@@ -205,15 +205,12 @@ func (r *run) containerSpec(imageID string) (engine.Spec, error) {
 // settle writes the outcome into the record: from here on it stays as it is. On a full disk it is told and not kept; the
 // container is there until it is told, so that another start comes to the same end.
 func (r *run) settle(out outcome) {
-	err := r.log.Sync()
+	err := errors.Join(r.log.Finish(), r.log.Sync())
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p := &r.rec.Progress
 	p.State, p.ExitCode, p.FinishedAt = out.state, out.exitCode, r.agent.now()
 	var footer []string
-	if dropped := r.log.Dropped(); dropped > 0 {
-		footer = append(footer, fmt.Sprintf("The log was cut: %d more bytes were written.", dropped))
-	}
 	switch {
 	case out.err != nil:
 		p.Reason, p.Hint = shortened(out.err.Error()), shortened(pierhead.HintOf(out.err))
@@ -225,6 +222,9 @@ func (r *run) settle(out outcome) {
 	case out.state == pierhead.ExecutionStopped:
 		p.Reason = shortened(r.stopping)
 		footer = append(footer, "Stopped: "+p.Reason)
+	}
+	if len(footer) > 0 && !r.log.EndsLine() {
+		footer = slices.Insert(footer, 0, "") // the container's last line has no end
 	}
 	r.rec.Phase, r.rec.LogEnd, r.rec.Footer = phaseEnded, r.log.Size(), strings.Join(footer, "\n")
 	if err = errors.Join(err, r.agent.records.save(r.rec)); err != nil {
