@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"strconv"
 
 	"github.com/spf13/cobra"
 
+	"pierhead.dev/pierhead"
 	"pierhead.dev/pierhead/api"
 )
 
@@ -30,7 +30,7 @@ func (p *program) executionCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return p.print(e, func() string { return fmt.Sprintf("%s is being stopped\n", e.ID) })
+				return p.print(e, func() string { return stopWords(e) + "\n" })
 			})},
 	)
 	c.Aliases = []string{"exec"}
@@ -87,6 +87,18 @@ func (p *program) executionLogsCommand() *cobra.Command {
 		return errors.Join(err, log.Close())
 	})
 	return c
+}
+
+// stopWords says what came of the wish to stop: an execution that no node has taken ends at once, and one that has ended
+// stays as it is.
+func stopWords(e api.Execution) string {
+	switch state := pierhead.ExecutionState(e.State); {
+	case state == pierhead.ExecutionStopped:
+		return e.ID + " is stopped"
+	case state.Final():
+		return e.ID + " has ended already: " + e.State
+	}
+	return e.ID + " is being stopped"
 }
 
 func executionFields(e api.Execution) string {

@@ -167,6 +167,8 @@ func (p *program) outcome(e api.Execution) error {
 	case e.State == string(pierhead.ExecutionStopped):
 		p.note("The execution was stopped.")
 	case e.Reason != "": // the log's last lines say it to the terminal already
+	case e.ExitCode != nil:
+		p.note("The execution failed: its program ended with exit code %d.", *e.ExitCode)
 	default:
 		p.note("The execution failed.")
 	}

@@ -22,18 +22,13 @@ func (p *program) watch(ctx context.Context, client *api.Client, e api.Execution
 	defer stop()
 	out := p.out
 	drawn := make(chan struct{})
-	close(drawn)
+	close(drawn) // unless there is something to draw
 	if file, ok := terminal(p.err); ok {
-		bars := mpb.NewWithContext(pulling, mpb.WithOutput(file), mpb.WithAutoRefresh())
+		var bars *mpb.Progress
+		bars, drawn = drawing(pulling, client, e.ID, file)
 		if _, ok := terminal(p.out); ok {
 			out = aboveBar{bars: bars, out: p.out}
 		}
-		drawn = make(chan struct{})
-		go func() {
-			defer close(drawn)
-			drawPull(pulling, client, e.ID, bars)
-			bars.Wait()
-		}()
 	}
 	final, err := client.FollowLog(ctx, e.ID, 0, out)
 	stop()
@@ -56,6 +51,19 @@ func (p *program) interrupted(ctx context.Context, id string, err error) error {
 	}
 	p.note("\nThe execution goes on. Its log: pier execution logs %s --follow   End it: pier execution stop %s", id, id)
 	return exitCode(130)
+}
+
+// drawing draws the pull of an execution in the background until ctx ends; drawn is closed when nothing of it is left on
+// the terminal.
+func drawing(ctx context.Context, client *api.Client, id string, to io.Writer) (bars *mpb.Progress, drawn chan struct{}) {
+	bars = mpb.New(mpb.WithOutput(to), mpb.WithAutoRefresh()) // not with ctx: a bar that it ended would stay there
+	drawn = make(chan struct{})
+	go func() {
+		defer close(drawn)
+		drawPull(ctx, client, id, bars)
+		bars.Wait()
+	}()
+	return bars, drawn
 }
 
 // drawPull shows the bytes of the image until the container runs.

@@ -2,11 +2,55 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/vbauerster/mpb/v8"
+
+	"pierhead.dev/pierhead/api"
 )
+
+// The bar of a pull whose container had run, or whose watching was given up, used to stay on the terminal.
+func TestNothingStaysOfTheBar(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, `{"id": "exe_1", "state": "pulling", "pulled_bytes": 300, "image_bytes": 1000}`)
+	}))
+	defer server.Close()
+	client, err := api.NewClient(api.ClientConfig{URL: server.URL, Token: "t"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	screen := &screen{drawn: make(chan struct{})}
+	_, drawn := drawing(ctx, client, "exe_1", screen)
+	<-screen.drawn
+	cancel()
+	<-drawn
+	if last := screen.text[strings.LastIndex(screen.text, "\x1b["):]; strings.Contains(last, "pulling") {
+		t.Errorf("the last that was drawn is %q", last)
+	}
+}
+
+// A screen keeps what is drawn on it, and tells when that was a bar.
+type screen struct {
+	text  string
+	drawn chan struct{}
+}
+
+func (s *screen) Write(p []byte) (int, error) {
+	if bar := []byte("pulling"); bytes.Contains(p, bar) && !strings.Contains(s.text, string(bar)) {
+		defer close(s.drawn)
+	}
+	s.text += string(p)
+	return len(p), nil
+}
 
 // Lines that came after the pull's bar was gone used to end the watching with mpb's own error.
 func TestLinesAfterTheBarIsGone(t *testing.T) {
