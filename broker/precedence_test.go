@@ -189,7 +189,7 @@ func TestRefusedWaysNameTheSetting(t *testing.T) {
 		{"an authority of one's own", secureHost + "/app:v1", "not trusted", "pier registry update own --ca-file FILE"},
 		{"a strange token server", strangerHost + "/app:v1", "tokens.example.net is not a token server of", "pier registry update stranger --realm tokens.example.net"},
 		{"a strange token server without TLS", openHost + "/app:v1", "tokens.example.net is not a token server of", "gives its token server TLS"},
-		{"loopback that nobody lists", "127.0.0.1:2/app:v1", "this machine itself", "pier registry add NAME --match '127.0.0.1:2/*'"},
+		{"loopback that nobody lists", "127.0.0.1:2/app:v1", ": 127.0.0.1 is this machine itself", "pier registry add NAME --match '127.0.0.1:2/*'"},
 		{"a private network", "10.1.2.3/app:v1", "private network", "pier registry add NAME --match '10.1.2.3/*' --private-network CIDR"},
 		{"metadata", "169.254.169.254/app:v1", "metadata", "check the host"},
 		{"settings", "bad.example.com/app:v1", "", "pier registry update bad"},

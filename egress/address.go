@@ -105,15 +105,19 @@ func (r *rules) mayDial(host string, port uint16, a netip.Addr) *Error {
 	if (class == RulePrivate || class == RuleLoopback) && r.listsItself(host, port, a) {
 		return nil
 	}
-	return refused(class, host+" is at "+a.String()+describe[class])
+	where := host + " is at " + a.String() + ", which is "
+	if host == a.String() {
+		where = host + " is "
+	}
+	return refused(class, where+describe[class])
 }
 
 var describe = map[Rule]string{
-	RuleMetadata:  ", which is a cloud's metadata service",
-	RuleLoopback:  ", which is this machine itself",
-	RuleLinkLocal: ", which is on this link only",
-	RuleSpecial:   ", which is no address of a host",
-	RulePrivate:   ", which is in a private network that is not listed for this registry",
+	RuleMetadata:  "a cloud's metadata service",
+	RuleLoopback:  "this machine itself",
+	RuleLinkLocal: "on this link only",
+	RuleSpecial:   "no address of a host",
+	RulePrivate:   "in a private network that is not listed for this registry",
 }
 
 // listsItself tells whether host:port is written out in the registry's match or among its realms: as this very address,
