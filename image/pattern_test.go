@@ -183,6 +183,22 @@ func TestPatternMatches(t *testing.T) {
 	}
 }
 
+// A port that nobody can dial is told when it is saved, not by the first pull.
+func TestPatternCheckSavePorts(t *testing.T) {
+	for in, ok := range map[string]bool{
+		"gcr.io:1": true, "gcr.io:65535/x": true, "[fd00::1]:5000": true, "[fd00::1]": true, "gcr.io:443": true, "*.example.com:5000": true,
+		"gcr.io:0": false, "gcr.io:65536/*": false, "gcr.io:0443": false, "gcr.io:99999999999999999999": false, "[fd00::1]:65536": false, "*.example.com:65536": false,
+	} {
+		p, err := ParsePattern(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.CheckSave(); (err == nil) != ok || err != nil && !errors.Is(err, ErrHost) {
+			t.Errorf("CheckSave of %q: %v", in, err)
+		}
+	}
+}
+
 // How much a wildcard in a host may cover when it is saved.
 func TestPatternCheckSave(t *testing.T) {
 	for in, ok := range map[string]bool{

@@ -2,16 +2,37 @@ package image
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
-// CheckSave refuses what a registry should not be saved with: a wildcard in the last two labels of the host would
-// hand the credential to hosts of strangers. Errors: ErrWideHost.
+// CheckSave refuses what a registry should not be saved with: a wildcard in the last two labels of the host, which would
+// hand the credential to hosts of strangers, and a port that nobody can dial, which every pull would fail at. Errors:
+// ErrWideHost, ErrHost.
 func (p Pattern) CheckSave() error {
+	if port, ok := p.port(); ok && !isPort(port) {
+		return fault("match pattern", p.written, ErrHost, "ports go from 1 to 65535, and "+port+" is none of them")
+	}
 	if !p.hostIsWide() {
 		return nil
 	}
 	return fault("match pattern", p.written, ErrWideHost, "write the domain out, as in *.azurecr.io/*, so that the credential goes to no stranger's host")
+}
+
+// port is what stands behind the host's name or literal.
+func (p Pattern) port() (string, bool) {
+	_, rest, isLiteral := strings.Cut(p.host, "]")
+	if !isLiteral {
+		rest = p.host
+	}
+	_, port, ok := strings.Cut(rest, ":")
+	return port, ok
+}
+
+// isPort is stricter than the grammar of references, which takes any digits.
+func isPort(text string) bool {
+	n, err := strconv.ParseUint(text, 10, 16)
+	return err == nil && n > 0 && text[0] != '0'
 }
 
 func (p Pattern) hostIsWide() bool {
