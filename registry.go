@@ -1,6 +1,11 @@
 package pierhead
 
-import "time"
+import (
+	"strings"
+	"time"
+
+	"pierhead.dev/pierhead/image"
+)
 
 // A RegistryType says how a registry's credential comes about.
 type RegistryType string
@@ -15,6 +20,31 @@ const (
 	RegistryGeneric   RegistryType = "generic"   // any other: a login with user name and password
 	RegistryHosted    RegistryType = "hosted"    // our own, which owns its content
 )
+
+// RegistryTypes are all types, in the order in which people are told of them.
+func RegistryTypes() []RegistryType {
+	return []RegistryType{RegistryECR, RegistryGCP, RegistryACR, RegistryDockerHub, RegistryJFrog, RegistryGeneric, RegistryHosted}
+}
+
+// TypeOfMatch infers a registry's type from its match patterns: the vendor's where all their hosts are one vendor's, else
+// generic.
+func TypeOfMatch(match []string) RegistryType {
+	if vendor := image.VendorOfMatch(match); vendor != "" {
+		return RegistryType(vendor)
+	}
+	return RegistryGeneric
+}
+
+// SampleReference is the image that Sample names: with its host, or below the one host that Match writes out. Errors are
+// for people.
+func (r Registry) SampleReference() (image.Reference, error) {
+	first, _, slash := strings.Cut(r.Sample, "/")
+	hasHost := slash && (strings.ContainsAny(first, ".:") || first == "localhost")
+	if hosts, _ := image.LiteralHosts(r.Match); !hasHost && len(hosts) == 1 {
+		return image.Parse(hosts[0] + "/" + r.Sample)
+	}
+	return image.Parse(r.Sample)
+}
 
 // HostedRegistryName is the predefined registry of every organization.
 const HostedRegistryName = "docker-registry"

@@ -126,7 +126,7 @@ func TestRegistryDefaults(t *testing.T) {
 		if noun.Projects.All != want.All || fmt.Sprint(noun.Projects.Names) != fmt.Sprint(want.Names) {
 			t.Errorf("%q: projects are %+v, not %+v", text, noun.Projects, want)
 		}
-		if !noun.Enabled || noun.Type != pierhead.RegistryGeneric || noun.WhenRefused != pierhead.RefusedAnonymous {
+		if !noun.Enabled || noun.Type != "" || noun.WhenRefused != pierhead.RefusedAnonymous {
 			t.Errorf("%q: defaults are %+v", text, noun)
 		}
 	}
@@ -137,16 +137,16 @@ func TestDecodeFileRefuses(t *testing.T) {
 		{"unknown key", "kind: Registry\nname: x\ncredentail: {}\n", `line 3: unknown key "credentail"`, `did you mean "credential"?`},
 		{"unknown key below", "kind: Registry\nname: x\ncredential:\n  secrt: file:x\n", `line 4: unknown key "secrt" in credential`, `did you mean "secret"?`},
 		{"unknown key, nothing near", "kind: Organization\nname: x\nzzzzzz: 1\n", `line 3: unknown key "zzzzzz"`, "the keys here are kind, name"},
-		{"later key", "kind: Registry\nname: x\nproxy: http://p\n", `line 3: key "proxy" is not supported by this version`, "leave it out"},
-		{"later credential", "kind: Registry\nname: x\ncredential: {identity: node}\n", `line 3: key "identity" in credential is not supported by this version`, "leave it out"},
+		{"later key", "kind: Registry\nname: x\nimage_prefix: p\n", `line 3: key "image_prefix" is not supported by this version`, "leave it out"},
 		{"doubled key", "kind: Registry\nname: x\nname: y\n", "", ""},
 		{"doubled key in JSON", "{\"kind\":\"Registry\",\n\"name\":\"x\",\n\"name\":\"y\"}", `line 3: key "name" is there twice`, "keep one of them"},
 		{"wrong kind of value", "kind: Registry\nname: 7\n", "line 2: name must be text, not a number", "put it in quotes"},
 		{"wrong kind of bool", "kind: Registry\nname: x\nenabled: 'yes'\n", "line 3: enabled must be true or false, not text", ""},
 		{"text for a list", "kind: Registry\nname: x\nmatch: a/*\n", "line 3: match must be a list, not text", ""},
 		{"projects", "kind: Registry\nname: x\nprojects: some\n", "line 3: projects: neither the word all nor a list of project names", "write projects: all, or projects: [one, two]"},
-		{"two credentials", "kind: Registry\nname: x\ncredential: {secret: file:x, sealed: 'sealed:v1:a:b'}\n", "line 1: credential has both secret and sealed", "keep one of them"},
-		{"later type", "kind: Registry\nname: x\ntype: ecr\n", "line 1: registries of type ecr are not supported by this version", "use type generic with a user name and an access token"},
+		{"two credentials", "kind: Registry\nname: x\ncredential: {secret: file:x, sealed: 'sealed:v1:a:b'}\n", "line 1: credential has secret and sealed at once", "keep one of them"},
+		{"two credentials, an identity", "kind: Registry\nname: x\ncredential: {secret: file:x, identity: node}\n", "line 1: credential has secret and identity at once", "keep one of them"},
+		{"identity", "kind: Registry\nname: x\ncredential: {identity: me}\n", `line 1: credential.identity is "me"`, "it is node, or absent"},
 		{"unknown type", "kind: Registry\nname: x\ntype: genric\n", `line 1: unknown registry type "genric"`, `did you mean "generic"?`},
 		{"when_refused", "kind: Registry\nname: x\nwhen_refused: never\n", `line 1: when_refused is "never"`, "it is anonymous or fail"},
 		{"no name", "kind: Registry\n", "line 1: the object has no name", ""},

@@ -18,33 +18,39 @@ type Registry struct {
 	ID              string     `json:"id,omitempty" doc:"reg_…; a client that seals a credential proposes it, because sealing binds to it. It never changes."`
 	Organization    string     `json:"organization,omitempty"`
 	Name            string     `json:"name"`
-	Type            string     `json:"type,omitempty" doc:"generic (the default) or hosted."`
+	Type            string     `json:"type,omitempty" enum:"ecr,gcp,acr,dockerhub,jfrog,generic,hosted" doc:"Absent: the vendor's whose hosts the patterns have, else generic."`
 	Enabled         *bool      `json:"enabled,omitempty" doc:"Absent: true."`
 	Match           []string   `json:"match,omitempty" doc:"Match patterns: host/path/*[:tag]."`
-	Credential      Credential `json:"credential,omitzero" doc:"Absent, or exactly one of secret and sealed."`
+	Credential      Credential `json:"credential,omitzero" doc:"Absent, or exactly one of secret, sealed and identity."`
 	WhenRefused     string     `json:"when_refused,omitempty" enum:"anonymous,fail" doc:"What a pull does when the registry refuses the credential; absent: anonymous."`
 	Projects        *Projects  `json:"projects,omitempty" doc:"The word all, or a list of project names; absent: all; an empty list is nobody."`
 	PlainHTTP       bool       `json:"plain_http,omitempty" doc:"Whether the registry speaks HTTP without TLS."`
 	CA              string     `json:"ca,omitempty" doc:"PEM certificates, added to the system's roots."`
 	Realms          []string   `json:"realms,omitempty" doc:"Hosts of token servers that may get the credential."`
 	PrivateNetworks []string   `json:"private_networks,omitempty" doc:"CIDR prefixes that the registry's hosts may resolve to."`
-	CreatedAt       *time.Time `json:"created_at,omitempty" doc:"Ignored in requests and files."`
-	UpdatedAt       *time.Time `json:"updated_at,omitempty" doc:"Sent back in an update, it refuses the update when somebody else changed the registry since; ignored in files."`
+	Proxy           string     `json:"proxy,omitempty" doc:"http://HOST:PORT or https://HOST:PORT, through which all requests for the registry go."`
+	Sample          string     `json:"sample,omitempty" doc:"An image that the check asks for: a whole reference, or REPOSITORY[:TAG] where match has one host."`
+	// CreateRepositories is of use for ECR only, where a push to a repository that is not there fails.
+	CreateRepositories bool       `json:"create_repositories,omitempty" doc:"Whether a push makes the repository first where it is not there (ecr)."`
+	Check              *Check     `json:"check,omitempty" doc:"What the last check of the credential found; absent: no node has looked yet. Ignored in requests and files."`
+	CreatedAt          *time.Time `json:"created_at,omitempty" doc:"Ignored in requests and files."`
+	UpdatedAt          *time.Time `json:"updated_at,omitempty" doc:"Sent back in an update, it refuses the update when somebody else changed the registry since; ignored in files."`
 }
 
 func (*Registry) laterKeys() []string {
-	return []string{"sample", "url", "image_prefix", "push", "default", "create_repositories", "cache", "proxy", "resources"}
+	return []string{"url", "image_prefix", "push", "default", "cache", "resources"}
 }
 
 // A Credential says where a registry's login is. It can be changed but never read back: an answer names the secret, or
 // the key and the hosts that a sealed credential is for.
 type Credential struct {
-	Secret string  `json:"secret,omitempty" doc:"A secret reference: file:NAME or env:NAME."`
+	Secret string  `json:"secret,omitempty" doc:"A secret reference: file:NAME, env:NAME, an ARN of Secrets Manager, gcpsm:projects/P/secrets/S, the URL of a Key Vault's secret, vault:MOUNT/PATH, k8s:NAME."`
 	Sealed *Sealed `json:"sealed,omitempty" doc:"In a request the text sealed:v1:…; in an answer the key and hosts. That object, sent back, keeps what there is."`
-}
 
-func (*Credential) laterKeys() []string {
-	return []string{"identity", "assume_role", "external_id", "impersonate"}
+	Identity    string `json:"identity,omitempty" enum:"node" doc:"node: the identity that the node has in its cloud (ecr, gcp, acr)."`
+	AssumeRole  string `json:"assume_role,omitempty" doc:"ecr: ARN of the role that the identity, or the secret's keys, assume first."`
+	ExternalID  string `json:"external_id,omitempty" doc:"ecr: sent with assume_role; absent: the organization's id."`
+	Impersonate string `json:"impersonate,omitempty" doc:"gcp: e-mail of the service account to stand in for."`
 }
 
 // A Sealed is a sealed credential: on its way to the server and to a node its text, in every other answer the rest.
@@ -89,6 +95,32 @@ func sealedKeyID(text string) string {
 	return ""
 }
 
+// A Check is what a node found when it last looked at a registry's credential.
+type Check struct {
+	Result string    `json:"result" enum:"proved,unproved,refused,failed"`
+	At     time.Time `json:"at"`
+	Node   string    `json:"node" doc:"The node that looked."`
+	Image  string    `json:"image,omitempty" doc:"What was asked for."`
+	Reason string    `json:"reason" doc:"One sentence."`
+	Hint   string    `json:"hint,omitempty"`
+}
+
+// checkOf converts the noun; nil where no node has looked.
+func checkOf(c pierhead.Check) *Check {
+	if c.Result == pierhead.CheckNever {
+		return nil
+	}
+	return &Check{string(c.Result), c.At, c.Node, c.Image, c.Reason, c.Hint}
+}
+
+// Noun converts to the noun; a nil Check is that of a registry that no node has looked at.
+func (c *Check) Noun() pierhead.Check {
+	if c == nil {
+		return pierhead.Check{}
+	}
+	return pierhead.Check{Result: pierhead.CheckResult(c.Result), At: c.At, Node: c.Node, Image: c.Image, Reason: c.Reason, Hint: c.Hint}
+}
+
 // Projects says which projects may use a registry: the word "all", or a list of names.
 type Projects pierhead.ProjectScope
 
@@ -116,9 +148,6 @@ func (p *Projects) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// supportedTypes are the registry types of this version; laterTypes are those that DESIGN has and this version lacks.
-var supportedTypes = []string{string(pierhead.RegistryGeneric), string(pierhead.RegistryHosted)}
-
 // Noun converts to the noun and refuses what cannot be one: an unknown type, two credentials at once, a foreign kind.
 // Patterns, names and references are the store's to check. OrganizationID stays empty.
 func (r Registry) Noun() (pierhead.Registry, error) {
@@ -126,11 +155,11 @@ func (r Registry) Noun() (pierhead.Registry, error) {
 	if r.Kind != "" && r.Kind != kindRegistry {
 		return noun, pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("kind is %q, not %s", r.Kind, kindRegistry), "leave kind out, or write kind: Registry")
 	}
-	if !slices.Contains(supportedTypes, string(noun.Type)) {
+	if noun.Type != "" && !slices.Contains(pierhead.RegistryTypes(), noun.Type) {
 		return noun, unknownType(r.Type)
 	}
-	if r.Credential.Secret != "" && r.Credential.Sealed != nil {
-		return noun, pierhead.NewProblem(pierhead.ErrBadInput, "credential has both secret and sealed", "keep one of them")
+	if err := r.Credential.check(); err != nil {
+		return noun, err
 	}
 	switch noun.WhenRefused {
 	case pierhead.RefusedAnonymous, pierhead.RefusedFail:
@@ -140,14 +169,34 @@ func (r Registry) Noun() (pierhead.Registry, error) {
 	return noun, nil
 }
 
-func unknownType(written string) error {
-	switch written {
-	case "ecr", "gcp", "acr", "dockerhub", "jfrog":
-		return pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("registries of type %s are not supported by this version", written),
-			"use type generic with a user name and an access token")
+// check refuses two credentials at once, and an identity that is nobody's.
+func (c Credential) check() error {
+	var given []string
+	for _, one := range []struct {
+		name string
+		is   bool
+	}{{"secret", c.Secret != ""}, {"sealed", c.Sealed != nil}, {"identity", c.Identity != ""}} {
+		if one.is {
+			given = append(given, one.name)
+		}
 	}
-	hint := "the types are " + list(slices.Clone(supportedTypes))
-	if near := suggest.Nearest(written, supportedTypes); near != "" {
+	if len(given) > 1 {
+		return pierhead.NewProblem(pierhead.ErrBadInput, "credential has "+strings.Join(given, " and ")+" at once", "keep one of them")
+	}
+	if c.Identity != "" && c.Identity != string(pierhead.IdentityNode) {
+		return pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("credential.identity is %q", c.Identity), "it is node, or absent")
+	}
+	return nil
+}
+
+func unknownType(written string) error {
+	var known []string
+	for _, t := range pierhead.RegistryTypes() {
+		known = append(known, string(t))
+	}
+	near := suggest.Nearest(written, known)
+	hint := "the types are " + list(known)
+	if near != "" {
 		hint = fmt.Sprintf("did you mean %q?", near)
 	}
 	return pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("unknown registry type %q", written), hint)
@@ -157,12 +206,12 @@ func unknownType(written string) error {
 func (r Registry) plainNoun() pierhead.Registry {
 	noun := pierhead.Registry{
 		ID: r.ID, Name: r.Name, Type: pierhead.RegistryType(r.Type), Enabled: r.Enabled == nil || *r.Enabled, Match: r.Match,
-		Credential: pierhead.RegistryCredential{Secret: r.Credential.Secret}, WhenRefused: pierhead.WhenRefused(r.WhenRefused),
-		Projects: pierhead.ProjectScope{All: true}, PlainHTTP: r.PlainHTTP, CA: r.CA, Realms: r.Realms, PrivateNetworks: r.PrivateNetworks,
+		Credential: pierhead.RegistryCredential{Secret: r.Credential.Secret, Identity: pierhead.Identity(r.Credential.Identity),
+			AssumeRole: r.Credential.AssumeRole, ExternalID: r.Credential.ExternalID, Impersonate: r.Credential.Impersonate},
+		WhenRefused: pierhead.WhenRefused(r.WhenRefused),
+		Projects:    pierhead.ProjectScope{All: true}, PlainHTTP: r.PlainHTTP, CA: r.CA, Realms: r.Realms, PrivateNetworks: r.PrivateNetworks,
+		Proxy: r.Proxy, Sample: r.Sample, CreateRepositories: r.CreateRepositories, Check: r.Check.Noun(),
 		CreatedAt: nounTime(r.CreatedAt), UpdatedAt: nounTime(r.UpdatedAt),
-	}
-	if noun.Type == "" {
-		noun.Type = pierhead.RegistryGeneric
 	}
 	if noun.WhenRefused == "" {
 		noun.WhenRefused = pierhead.RefusedAnonymous
@@ -181,8 +230,11 @@ func RegistryOf(r pierhead.Registry, organization string) Registry {
 	enabled, projects := r.Enabled, Projects(r.Projects)
 	wire := Registry{
 		Kind: kindRegistry, ID: r.ID, Organization: organization, Name: r.Name, Type: string(r.Type), Enabled: &enabled,
-		Match: r.Match, Credential: Credential{Secret: r.Credential.Secret}, WhenRefused: string(r.WhenRefused), Projects: &projects,
+		Match: r.Match, WhenRefused: string(r.WhenRefused), Projects: &projects,
+		Credential: Credential{Secret: r.Credential.Secret, Identity: string(r.Credential.Identity), AssumeRole: r.Credential.AssumeRole,
+			ExternalID: r.Credential.ExternalID, Impersonate: r.Credential.Impersonate},
 		PlainHTTP: r.PlainHTTP, CA: r.CA, Realms: r.Realms, PrivateNetworks: r.PrivateNetworks,
+		Proxy: r.Proxy, Sample: r.Sample, CreateRepositories: r.CreateRepositories, Check: checkOf(r.Check),
 		CreatedAt: timeOf(r.CreatedAt), UpdatedAt: timeOf(r.UpdatedAt),
 	}
 	if r.Credential.Sealed != "" {

@@ -101,7 +101,7 @@ func TestRequestsAreReadStrictly(t *testing.T) {
 	for _, test := range []struct{ name, method, path, body, message, hint string }{
 		{"unknown key", "POST", path, `{"name":"x","mach":[]}`, `unknown key "mach"`, `did you mean "match"?`},
 		{"key of another case", "POST", path, `{"Name":"x"}`, `unknown key "Name"`, `did you mean "name"?`},
-		{"later key", "POST", path, `{"name":"x","proxy":"p"}`, `key "proxy" is not supported by this version`, "leave it out"},
+		{"later key", "POST", path, `{"name":"x","image_prefix":"p"}`, `key "image_prefix" is not supported by this version`, "leave it out"},
 		{"no body", "POST", path, ``, `the request has no body`, "send a JSON object"},
 		{"two bodies", "POST", path, `{"name":"x"}{}`, "something follows the JSON object", "send one object"},
 		{"doubled key", "POST", path, `{"name":"x","name":"y"}`, `key "name" is there twice`, "keep one of them"},

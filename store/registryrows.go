@@ -20,6 +20,14 @@ type storedSettings struct {
 	CA              string   `json:"ca,omitempty"`
 	Realms          []string `json:"realms,omitempty"`
 	PrivateNetworks []string `json:"private_networks,omitempty"`
+
+	Identity           string `json:"identity,omitempty"`
+	AssumeRole         string `json:"assume_role,omitempty"`
+	ExternalID         string `json:"external_id,omitempty"`
+	Impersonate        string `json:"impersonate,omitempty"`
+	Proxy              string `json:"proxy,omitempty"`
+	Sample             string `json:"sample,omitempty"`
+	CreateRepositories bool   `json:"create_repositories,omitempty"`
 }
 
 func settingsOf(r pierhead.Registry) (string, error) {
@@ -27,6 +35,8 @@ func settingsOf(r pierhead.Registry) (string, error) {
 	if r.Type != pierhead.RegistryHosted { // where the hosted registry is follows from the server's URL
 		stored.Match, stored.Secret, stored.Sealed = r.Match, r.Credential.Secret, string(r.Credential.Sealed)
 		stored.PlainHTTP, stored.CA, stored.Realms, stored.PrivateNetworks = r.PlainHTTP, r.CA, r.Realms, r.PrivateNetworks
+		stored.Identity, stored.AssumeRole, stored.ExternalID = string(r.Credential.Identity), r.Credential.AssumeRole, r.Credential.ExternalID
+		stored.Impersonate, stored.Proxy, stored.Sample, stored.CreateRepositories = r.Credential.Impersonate, r.Proxy, r.Sample, r.CreateRepositories
 	}
 	text, err := json.Marshal(stored)
 	return string(text), err
@@ -47,7 +57,9 @@ func scanRegistry(row scanner) (pierhead.Registry, error) {
 	}
 	r.CreatedAt, r.UpdatedAt = fromMicros(created), fromMicros(updated)
 	r.Match, r.WhenRefused = stored.Match, pierhead.WhenRefused(stored.WhenRefused)
-	r.Credential = pierhead.RegistryCredential{Secret: stored.Secret, Sealed: pierhead.Sealed(stored.Sealed)}
+	r.Credential = pierhead.RegistryCredential{Secret: stored.Secret, Sealed: pierhead.Sealed(stored.Sealed), Identity: pierhead.Identity(stored.Identity),
+		AssumeRole: stored.AssumeRole, ExternalID: stored.ExternalID, Impersonate: stored.Impersonate}
+	r.Proxy, r.Sample, r.CreateRepositories = stored.Proxy, stored.Sample, stored.CreateRepositories
 	r.PlainHTTP, r.CA, r.Realms, r.PrivateNetworks = stored.PlainHTTP, stored.CA, stored.Realms, stored.PrivateNetworks
 	return r, nil
 }

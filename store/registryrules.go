@@ -12,7 +12,6 @@ import (
 	"pierhead.dev/pierhead"
 	"pierhead.dev/pierhead/image"
 	"pierhead.dev/pierhead/internal/ids"
-	"pierhead.dev/pierhead/secret"
 )
 
 // Bounds of one registry's settings.
@@ -47,7 +46,7 @@ func (k *call) checkedRegistry(o owner, r pierhead.Registry) (pierhead.Registry,
 		}
 		return r, k.checkTies(o, r)
 	}
-	for _, check := range []func(*pierhead.Registry) error{checkType, checkMatch, checkCredential, checkCA, checkRealms, checkNetworks} {
+	for _, check := range []func(*pierhead.Registry) error{checkType, checkMatch, checkCredential, checkCA, checkRealms, checkNetworks, checkProxy, checkSample, checkCreate} {
 		if err := check(&r); err != nil {
 			return r, err
 		}
@@ -62,7 +61,8 @@ func (k *call) checkedRegistry(o owner, r pierhead.Registry) (pierhead.Registry,
 func (k *call) checkHosted(o owner, r *pierhead.Registry) error {
 	want := k.store.hosted.placed(pierhead.Registry{Type: pierhead.RegistryHosted}, o.name)
 	same := (r.Type == "" || r.Type == want.Type) && (len(r.Match) == 0 || slices.Equal(r.Match, want.Match)) &&
-		r.Credential == pierhead.RegistryCredential{} && (!r.PlainHTTP || want.PlainHTTP) && r.CA == "" && len(r.Realms) == 0 && len(r.PrivateNetworks) == 0
+		r.Credential == pierhead.RegistryCredential{} && (!r.PlainHTTP || want.PlainHTTP) && r.CA == "" && len(r.Realms) == 0 && len(r.PrivateNetworks) == 0 &&
+		r.Proxy == "" && r.Sample == "" && !r.CreateRepositories
 	if !same {
 		return badInput("the predefined registry %s can only be switched on and off and limited to projects", "add a registry of your own for anything else", r.Name)
 	}
@@ -88,15 +88,16 @@ func (k *call) checkScope(o owner, r *pierhead.Registry) error {
 	return nil
 }
 
+// checkType infers the type where there is none, and refuses one whose registries are elsewhere than the patterns say.
 func checkType(r *pierhead.Registry) error {
 	switch r.Type {
 	case "":
-		r.Type = pierhead.RegistryGeneric
-	case pierhead.RegistryGeneric:
+		r.Type = pierhead.TypeOfMatch(r.Match)
 	case pierhead.RegistryHosted:
-		return badInput("type: the one hosted registry of an organization is its %s", "other registries are of type generic", pierhead.HostedRegistryName)
-	default:
-		return badInput("type: there is no registry type %q", "this version knows generic and hosted", cut(string(r.Type)))
+		return badInput("type: the one hosted registry of an organization is its %s", "other registries are of another type", pierhead.HostedRegistryName)
+	}
+	if !slices.Contains(pierhead.RegistryTypes(), r.Type) {
+		return badInput("type: there is no registry type %q", "the types are ecr, gcp, acr, dockerhub, jfrog and generic", cut(string(r.Type)))
 	}
 	return nil
 }
@@ -119,51 +120,40 @@ func checkMatch(r *pierhead.Registry) error {
 			return badInput("match: a pattern has a user name or password in it", "write host/path/* and give the login as the credential")
 		case err != nil:
 			return badInput("match: %v", "write it as HOST/PATH/*, for example myregistry.azurecr.io/* or docker.io/myusername/*", err)
-		case pattern.HostHasGlob():
-			return badInput("match: %q has a wildcard in its host", "a registry of type generic needs hosts in full: its login must not go to a host that nobody named", cut(text))
 		case seen[pattern.String()]:
 			return badInput("match: %q stands there twice", "leave one of them out", cut(text))
+		}
+		if err := checkHostOfType(*r, pattern); err != nil {
+			return err
 		}
 		seen[pattern.String()] = true
 	}
 	return nil
 }
 
+// checkHostOfType sees that a vendor's registry is at the vendor's hosts, and that a login goes only to hosts that somebody
+// named: a wildcard in the host is for the clouds, whose logins are made for their own hosts alone.
+func checkHostOfType(r pierhead.Registry, pattern image.Pattern) error {
+	vendor := image.Vendor(r.Type)
+	switch {
+	case (vendor.Cloud() || vendor == image.VendorDockerHub) && pattern.Vendor() != vendor:
+		return badInput("match: %q is not at a host of type %s", "leave the type out, or write the host as the vendor has it: "+hostForms[r.Type], cut(pattern.Written()), r.Type)
+	case pattern.HostHasGlob() && !vendor.Cloud():
+		return badInput("match: %q has a wildcard in its host", "a registry of type "+string(r.Type)+" needs hosts in full: its login must not go to a host that nobody named", cut(pattern.Written()))
+	}
+	return nil
+}
+
+// hostForms are what the hosts of the vendors' registries look like.
+var hostForms = map[pierhead.RegistryType]string{
+	pierhead.RegistryECR: "123456789012.dkr.ecr.eu-west-1.amazonaws.com", pierhead.RegistryGCP: "europe-west1-docker.pkg.dev or gcr.io",
+	pierhead.RegistryACR: "myregistry.azurecr.io", pierhead.RegistryDockerHub: "docker.io",
+}
+
 // hostsOf is the sorted hosts of a checked registry's patterns, as a text.
 func hostsOf(r pierhead.Registry) string {
 	hosts, _ := image.LiteralHosts(r.Match)
 	return strings.Join(hosts, ", ")
-}
-
-func checkCredential(r *pierhead.Registry) error {
-	credential := r.Credential
-	switch {
-	case credential.Secret != "" && credential.Sealed != "":
-		return badInput("credential: it is one of secret and sealed, not both", "leave one of them out")
-	case credential.Secret != "":
-		return checkSecret(credential.Secret)
-	case credential.Sealed != "" && sealedKeyID(credential.Sealed) == "":
-		return badInput("credential: it is not a sealed credential", "pier seals it: pier registry add --username U --password-stdin")
-	}
-	return nil
-}
-
-func checkSecret(text string) error {
-	ref, err := secret.Parse(text)
-	if err != nil {
-		var e *secret.Error
-		if errors.As(err, &e) {
-			return badInput("credential: %s", e.Hint, e.Text)
-		}
-		return badInput("credential: it is not a secret reference", "write file:NAME or env:NAME")
-	}
-	if ref.Scheme() != "file" && ref.Scheme() != "env" {
-		return badInput("credential: there is no place for secrets of that scheme", "this version knows file:NAME and env:NAME")
-	}
-	if strings.ContainsAny(ref.Name(), `/\`) || strings.Trim(ref.Name(), ".") == "" {
-		return badInput("credential: the name of a secret is one word", "write file:NAME, where NAME lies in the agent's --secrets-dir, or env:NAME for its variable PIER_SECRET_NAME")
-	}
-	return nil
 }
 
 // sealedKeyID is the key that a sealed text names, or "" when it is none: "sealed:v1:<16 hex digits>:<base64url>", in

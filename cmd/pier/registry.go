@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -13,118 +12,6 @@ import (
 	"pierhead.dev/pierhead/image"
 	"pierhead.dev/pierhead/internal/ids"
 )
-
-// registryFlags are a registry's fields as flags; the same in add and update, where only those given change anything.
-type registryFlags struct {
-	organization string
-	kind         string
-	match        []string
-	secret       string
-	username     string
-	passwordIn   bool
-	noCredential bool
-	whenRefused  string
-	projects     []string
-	plainHTTP    bool
-	caFile       string
-	realms       []string
-	networks     []string
-	enable       bool
-	disable      bool
-	trustDataKey string
-}
-
-func (f *registryFlags) register(c *cobra.Command) {
-	flags := c.Flags()
-	flags.StringVar(&f.kind, "type", "", "generic; inferred when absent")
-	flags.StringArrayVar(&f.match, "match", nil, "match pattern, host/path/*[:tag]; may be repeated")
-	flags.StringVar(&f.secret, "secret", "", "secret reference with the login: file:NAME or env:NAME on the nodes")
-	flags.StringVar(&f.username, "username", "", "user name of a login that is sealed here, before it is sent")
-	flags.BoolVar(&f.passwordIn, "password-stdin", false, "read that login's password from standard input")
-	flags.BoolVar(&f.noCredential, "no-credential", false, "no login: the registry is read anonymously")
-	flags.StringVar(&f.whenRefused, "when-refused", "", "anonymous (default) or fail: what a pull does when the login is refused")
-	flags.StringSliceVar(&f.projects, "projects", nil, "projects that may use it: all (default), none, or names")
-	flags.BoolVar(&f.plainHTTP, "plain-http", false, "the registry speaks HTTP without TLS")
-	flags.StringVar(&f.caFile, "ca-file", "", "PEM file with certificates to trust, beside the system's")
-	flags.StringSliceVar(&f.realms, "realm", nil, "further host of a token server that may get the login; may be repeated")
-	flags.StringSliceVar(&f.networks, "private-network", nil, "CIDR prefix that the registry's hosts may resolve to; may be repeated")
-	flags.BoolVar(&f.enable, "enable", false, "use it")
-	flags.BoolVar(&f.disable, "disable", false, "do not use it")
-	flags.StringVar(&f.trustDataKey, "trust-data-key", "", "fingerprint of the nodes' new data key, when it has changed and you know that this is right")
-}
-
-// check refuses flags that contradict or need each other.
-func (f *registryFlags) check() error {
-	credentials := 0
-	for _, given := range []bool{f.secret != "", f.username != "", f.noCredential} {
-		if given {
-			credentials++
-		}
-	}
-	switch {
-	case credentials > 1:
-		return pierhead.NewProblem(pierhead.ErrBadInput, "--secret, --username and --no-credential exclude each other", "say one of them")
-	case f.enable && f.disable:
-		return pierhead.NewProblem(pierhead.ErrBadInput, "--enable and --disable exclude each other", "say one of them")
-	case (f.username != "") != f.passwordIn:
-		return pierhead.NewProblem(pierhead.ErrBadInput, "--username and --password-stdin need each other", "for example: --username robot --password-stdin < FILE")
-	}
-	return nil
-}
-
-// apply puts the flags that were given into a registry.
-func (f *registryFlags) apply(c *cobra.Command, r *api.Registry) error {
-	given := c.Flags().Changed
-	if given("type") {
-		r.Type = f.kind
-	}
-	if given("match") {
-		r.Match = f.match
-	}
-	if given("when-refused") {
-		r.WhenRefused = f.whenRefused
-	}
-	if given("projects") {
-		r.Projects = projectsOf(f.projects)
-	}
-	if given("plain-http") {
-		r.PlainHTTP = f.plainHTTP
-	}
-	if given("ca-file") {
-		text, err := os.ReadFile(f.caFile)
-		if err != nil {
-			return pierhead.NewProblem(pierhead.ErrBadInput, "--ca-file: "+err.Error(), "")
-		}
-		r.CA = string(text)
-	}
-	if given("realm") {
-		r.Realms = f.realms
-	}
-	if given("private-network") {
-		r.PrivateNetworks = f.networks
-	}
-	if f.enable || f.disable {
-		enabled := f.enable
-		r.Enabled = &enabled
-	}
-	switch {
-	case given("secret"):
-		r.Credential = api.Credential{Secret: f.secret}
-	case f.noCredential:
-		r.Credential = api.Credential{}
-	}
-	return nil
-}
-
-func projectsOf(names []string) *api.Projects {
-	switch {
-	case len(names) == 1 && names[0] == "all":
-		return &api.Projects{All: true}
-	case len(names) == 1 && names[0] == "none":
-		return &api.Projects{}
-	}
-	return &api.Projects{Names: names}
-}
 
 func (p *program) registryCommand() *cobra.Command {
 	f := new(registryFlags)
@@ -142,6 +29,7 @@ A credential is named, not given: --secret says where the nodes find it. Or it i
 --username and --password-stdin: then pier seals it to the nodes' data key before it leaves this
 machine, bound to the literal hosts of --match. Nobody can read it back.`,
 		Example: `  pier registry add azure-ml --match 'myregistry.azurecr.io/*' --secret file:azure-ml
+  pier registry add ecr --match '*.dkr.ecr.*.amazonaws.com/*' --identity node
   pier registry add quay --match 'quay.io/acme/*' --username acme+robot --password-stdin < token
   pier registry add lab --match '10.0.0.7:5000/*' --plain-http --private-network 10.0.0.0/24`}
 	c.RunE = func(c *cobra.Command, arguments []string) error {
@@ -204,6 +92,9 @@ func (p *program) saveRegistry(c *cobra.Command, f *registryFlags, begin func(co
 	saved, err := save(client, ctx, organization, r)
 	if err != nil {
 		return err
+	}
+	if r.Type == "" {
+		p.note("The type is %s, inferred from the hosts of its patterns.", saved.Type)
 	}
 	return p.showRegistry(saved)
 }
@@ -300,20 +191,29 @@ func (p *program) showRegistry(r api.Registry) error {
 		return fields("Registry", r.Organization+"/"+r.Name, "ID", r.ID, "Type", r.Type, "Enabled", yesNo(r.Enabled == nil || *r.Enabled),
 			"Match", strings.Join(r.Match, " "), "Credential", credentialWords(r), "When refused", r.WhenRefused, "Projects", projectWords(r.Projects),
 			"Plain HTTP", yesNo(r.PlainHTTP), "CA", caWords(r.CA), "Realms", strings.Join(r.Realms, " "),
-			"Private networks", strings.Join(r.PrivateNetworks, " "), "Updated", whenOr(r.UpdatedAt, ""))
+			"Private networks", strings.Join(r.PrivateNetworks, " "), "Proxy", r.Proxy, "Sample", r.Sample, "Makes repositories", yesNo(r.CreateRepositories), "Updated", whenOr(r.UpdatedAt, ""))
 	})
 }
 
 func credentialWords(r api.Registry) string {
+	words := "none"
 	switch {
 	case r.Credential.Secret != "":
-		return "secret " + r.Credential.Secret
+		words = "secret " + r.Credential.Secret
 	case r.Credential.Sealed != nil:
-		return fmt.Sprintf("sealed to key %s for %s", r.Credential.Sealed.KeyID, strings.Join(r.Credential.Sealed.Hosts, " "))
+		words = fmt.Sprintf("sealed to key %s for %s", r.Credential.Sealed.KeyID, strings.Join(r.Credential.Sealed.Hosts, " "))
+	case r.Credential.Identity != "":
+		words = "the node's identity"
 	case r.Type == string(pierhead.RegistryHosted):
-		return "the node's own"
+		words = "the node's own"
 	}
-	return "none"
+	if r.Credential.AssumeRole != "" {
+		words += ", as " + r.Credential.AssumeRole
+	}
+	if r.Credential.Impersonate != "" {
+		words += ", as " + r.Credential.Impersonate
+	}
+	return words
 }
 
 func projectWords(projects *api.Projects) string {

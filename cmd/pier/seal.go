@@ -35,14 +35,15 @@ func (p *program) seal(ctx context.Context, client *api.Client, f *registryFlags
 		return err
 	}
 	if r.Type == "" {
-		r.Type = string(pierhead.RegistryGeneric)
+		r.Type = string(pierhead.TypeOfMatch(r.Match))
+		p.note("The type is %s, inferred from the hosts of its patterns.", r.Type)
 	}
 	binding := sealed.Binding{OrganizationID: organization.ID, RegistryID: r.ID, Type: r.Type, Hosts: hosts}
 	text, err := sealed.Seal(public, binding, f.username, password)
 	if err != nil {
 		return pierhead.NewProblem(pierhead.ErrBadInput, "sealing the login: "+err.Error(), "")
 	}
-	r.Credential = api.Credential{Sealed: &api.Sealed{Text: text}}
+	r.Credential.Secret, r.Credential.Identity, r.Credential.Sealed = "", "", &api.Sealed{Text: text}
 	return nil
 }
 

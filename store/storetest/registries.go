@@ -248,9 +248,13 @@ func testSealed(t *testing.T, w *world) {
 	r.Match = []string{"myregistry.azurecr.io/team/*"} // the same host: still what it was sealed for
 	r, err = w.UpdateRegistry(w.ctx, w.alice, "acme", r)
 	w.must(err)
-	r.Match = []string{"evil.example/*"}
+	r.Match = []string{"evil.azurecr.io/*"}
 	_, err = w.UpdateRegistry(w.ctx, w.alice, "acme", r)
 	w.wants(err, pierhead.ErrConflict, "myregistry.azurecr.io")
+	r.Match = []string{"evil.example/*"}
+	_, err = w.UpdateRegistry(w.ctx, w.alice, "acme", r)
+	w.wants(err, pierhead.ErrBadInput, "type acr")
+	r.Match = []string{"myregistry.azurecr.io/team/*"}
 	r.Credential = pierhead.RegistryCredential{Sealed: "sealed:v1:" + pierhead.Sealed(key.ID) + ":c2hvcnQ"}
 	_, err = w.UpdateRegistry(w.ctx, w.alice, "acme", r)
 	w.wants(err, pierhead.ErrBadInput, "sealed")

@@ -18,6 +18,7 @@ import (
 var registryInputTests = []test{
 	{"BadRegistriesNameTheField", testRegistryInput},
 	{"BadRegistriesDoNotEchoSecrets", testRegistryEcho},
+	{"V4KindsOfRegistries", testRegistryKinds},
 }
 
 // certificate is one in PEM form; key its private key.
@@ -48,19 +49,58 @@ func testRegistryInput(t *testing.T, w *world) {
 	}{
 		{"name", func(r *pierhead.Registry) { r.Name = "Not-A-Name" }},
 		{"id", func(r *pierhead.Registry) { r.ID = "reg_x" }},
-		{"generic and hosted", func(r *pierhead.Registry) { r.Type = "ecr" }},
+		{"not at a host of type ecr", func(r *pierhead.Registry) { r.Type = pierhead.RegistryECR }},
+		{"no registry type", func(r *pierhead.Registry) { r.Type = "elastic" }},
 		{"docker-registry", func(r *pierhead.Registry) { r.Type = pierhead.RegistryHosted }},
 		{"match", func(r *pierhead.Registry) { r.Match = nil }},
 		{"match", func(r *pierhead.Registry) { r.Match = []string{"gcr.io/x", ""} }},
 		{"match", func(r *pierhead.Registry) { r.Match = []string{"gcr.io/**/x"} }},
 		{"match", func(r *pierhead.Registry) { r.Match = []string{"gcr.io/x@sha256:abc"} }},
-		{"in full", func(r *pierhead.Registry) { r.Match = []string{"*.azurecr.io/*"} }},
+		{"in full", func(r *pierhead.Registry) { r.Match = []string{"*.example.com/*"} }},
+		{"in full", func(r *pierhead.Registry) { r.Type, r.Match = pierhead.RegistryGeneric, []string{"*.azurecr.io/*"} }},
+		{"not at a host", func(r *pierhead.Registry) {
+			r.Type, r.Match = pierhead.RegistryACR, []string{"*.azurecr.io.evil.com/*"}
+		}},
 		{"match", func(r *pierhead.Registry) { r.Match = []string{"*.io/*"} }},
 		{"twice", func(r *pierhead.Registry) { r.Match = []string{"gcr.io/x", "GCR.io:443/x"} }},
 		{"200", func(r *pierhead.Registry) { r.Match = strings.Split(strings.Repeat("gcr.io/x ", 300), " ") }},
 		{"when_refused", func(r *pierhead.Registry) { r.WhenRefused = "never" }},
 		{"one of", func(r *pierhead.Registry) { r.Credential = pierhead.RegistryCredential{Secret: "file:x", Sealed: "y"} }},
-		{"file:NAME", func(r *pierhead.Registry) { r.Credential.Secret = "arn:aws:secretsmanager:x" }},
+		{"file:NAME", func(r *pierhead.Registry) { r.Credential.Secret = "memory:x" }},
+		{"arn:aws:secretsmanager", func(r *pierhead.Registry) { r.Credential.Secret = "arn:aws:secretsmanager:x" }},
+		{"vault.azure.net", func(r *pierhead.Registry) { r.Credential.Secret = "https://acme.vault.azure.net.evil.com/secrets/x" }},
+		{"MOUNT/PATH", func(r *pierhead.Registry) { r.Credential.Secret = "vault:x" }},
+		{"gcpsm:projects", func(r *pierhead.Registry) { r.Credential.Secret = "gcpsm:x" }},
+		{"k8s:NAME", func(r *pierhead.Registry) { r.Credential.Secret = "k8s:other/name/space" }},
+		{"no identity", func(r *pierhead.Registry) { r.Credential.Identity = "me" }},
+		{"one of", func(r *pierhead.Registry) {
+			r.Credential = pierhead.RegistryCredential{Secret: "file:x", Identity: pierhead.IdentityNode}
+		}},
+		{"no identity at a registry of type generic", func(r *pierhead.Registry) {
+			r.Match, r.Credential.Identity = []string{"ghcr.io/acme/*"}, pierhead.IdentityNode
+		}},
+		{"of use for type ecr", func(r *pierhead.Registry) {
+			r.Credential = pierhead.RegistryCredential{Secret: "file:x", AssumeRole: "arn:aws:iam::123456789012:role/puller"}
+		}},
+		{"of use for type gcp", func(r *pierhead.Registry) {
+			r.Credential = pierhead.RegistryCredential{Secret: "file:x", Impersonate: "a@b.iam.gserviceaccount.com"}
+		}},
+		{"somebody must assume", func(r *pierhead.Registry) { ecr(r).AssumeRole = "arn:aws:iam::123456789012:role/puller" }},
+		{"ARN of a role", func(r *pierhead.Registry) {
+			*ecr(r) = pierhead.RegistryCredential{Identity: pierhead.IdentityNode, AssumeRole: "arn:aws:iam::123456789012:user/puller"}
+		}},
+		{"external_id is of use", func(r *pierhead.Registry) {
+			*ecr(r) = pierhead.RegistryCredential{Identity: pierhead.IdentityNode, ExternalID: "x1"}
+		}},
+		{"another organization", func(r *pierhead.Registry) {
+			*ecr(r) = pierhead.RegistryCredential{Identity: pierhead.IdentityNode, AssumeRole: "arn:aws:iam::123456789012:role/puller", ExternalID: "org_0000000000000000"}
+		}},
+		{"proxy", func(r *pierhead.Registry) { r.Proxy = "http://user:x@proxy:3128" }},
+		{"proxy", func(r *pierhead.Registry) { r.Proxy = "socks5://proxy:1080" }},
+		{"proxy", func(r *pierhead.Registry) { r.Proxy = "http://proxy:3128/path" }},
+		{"not covered", func(r *pierhead.Registry) { r.Sample = "ghcr.io/acme/app:1" }},
+		{"sample", func(r *pierhead.Registry) { r.Sample = "Not An Image" }},
+		{"make repositories by themselves", func(r *pierhead.Registry) { r.CreateRepositories = true }},
 		{"file:", func(r *pierhead.Registry) { r.Credential.Secret = "nothing" }},
 		{"one word", func(r *pierhead.Registry) { r.Credential.Secret = "file:../../etc/shadow" }},
 		{"one word", func(r *pierhead.Registry) { r.Credential.Secret = "file:.." }},
@@ -81,6 +121,47 @@ func testRegistryInput(t *testing.T, w *world) {
 	w.must(err)
 	if len(registries) != 1 {
 		t.Errorf("a bad registry was saved: %+v", registries)
+	}
+}
+
+// ecr makes r one of Amazon's and returns its credential.
+func ecr(r *pierhead.Registry) *pierhead.RegistryCredential {
+	r.Match = []string{"123456789012.dkr.ecr.eu-west-1.amazonaws.com/*"}
+	return &r.Credential
+}
+
+// A24 V4: what is right is saved, and comes back as it was.
+func testRegistryKinds(t *testing.T, w *world) {
+	node := pierhead.RegistryCredential{Identity: pierhead.IdentityNode}
+	role := pierhead.RegistryCredential{Identity: pierhead.IdentityNode, AssumeRole: "arn:aws-cn:iam::123456789012:role/path/puller", ExternalID: "acme-1"}
+	for i, good := range []struct {
+		want  pierhead.RegistryType
+		given pierhead.Registry
+	}{
+		{pierhead.RegistryECR, pierhead.Registry{Match: []string{"*.dkr.ecr.*.amazonaws.com/*"}, Credential: node, CreateRepositories: true}},
+		{pierhead.RegistryECR, pierhead.Registry{Match: []string{"123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/team/*"}, Credential: role, Sample: "team/app:1", Proxy: "http://proxy.example:3128/"}},
+		{pierhead.RegistryECR, pierhead.Registry{Match: []string{"public.ecr.aws/acme/*"}, Credential: node}},
+		{pierhead.RegistryGCP, pierhead.Registry{Match: []string{"gcr.io/my-project/*", "europe-docker.pkg.dev/my-project/*"},
+			Credential: pierhead.RegistryCredential{Secret: "gcpsm:projects/p/secrets/s/versions/latest", Impersonate: "puller@my-project.iam.gserviceaccount.com"}}},
+		{pierhead.RegistryACR, pierhead.Registry{Match: []string{"myregistry.azurecr.io/*"}, Credential: pierhead.RegistryCredential{Secret: "https://acme.vault.azure.net/secrets/registry"}}},
+		{pierhead.RegistryDockerHub, pierhead.Registry{Match: []string{"docker.io/me/*"}, Credential: pierhead.RegistryCredential{Secret: "vault:secret/hub#token"}}},
+		{pierhead.RegistryJFrog, pierhead.Registry{Match: []string{"example.jfrog.io/docker/*"}, Credential: pierhead.RegistryCredential{Secret: "arn:aws:secretsmanager:eu-west-1:123456789012:secret:jfrog-a1b2c3"}}},
+		{pierhead.RegistryJFrog, pierhead.Registry{Type: pierhead.RegistryJFrog, Match: []string{"artifactory.example.com/docker/*"}, Credential: pierhead.RegistryCredential{Secret: "k8s:jfrog/password"}}},
+		{pierhead.RegistryGeneric, pierhead.Registry{Match: []string{"quay.io/acme/*"}, Credential: pierhead.RegistryCredential{Secret: "file:quay"}, Sample: "quay.io/acme/app:1"}},
+		{pierhead.RegistryGeneric, pierhead.Registry{Type: pierhead.RegistryGeneric, Match: []string{"other.azurecr.io/*"}, Credential: pierhead.RegistryCredential{Secret: "file:acr"}}},
+	} {
+		r := good.given
+		r.Name, r.Enabled, r.Projects = "kind-"+string(rune('a'+i)), true, pierhead.ProjectScope{All: true}
+		made, err := w.CreateRegistry(w.ctx, w.alice, "acme", r)
+		w.must(err)
+		read, err := w.Registry(w.ctx, w.alice, "acme", r.Name)
+		w.must(err)
+		if made.Type != good.want || read.Type != good.want || read.Credential != r.Credential || read.CreateRepositories != r.CreateRepositories {
+			t.Errorf("%v: saved as %+v", r.Match, read)
+		}
+		if r.Sample != "" && read.Sample != r.Match[0][:len(r.Match[0])-len("/team/*")]+"/team/app:1" && read.Sample != r.Sample || r.Proxy != "" && read.Proxy != "http://proxy.example:3128" {
+			t.Errorf("%v: sample %q, proxy %q", r.Match, read.Sample, read.Proxy)
+		}
 	}
 }
 
