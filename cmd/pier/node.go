@@ -76,8 +76,11 @@ func (n *node) open(ctx context.Context, config upConfig, data *dataDirectory, p
 		Registries: snapshot, Events: events, Sealed: keys, ServerCA: string(plane.CA),
 		Secrets: secret.Mux{"file": secretfile.New(secretfile.Config{Dir: config.SecretsDir}), "env": secretenv.New(nil)},
 		Exchangers: map[pierhead.RegistryType]exchange.Exchanger{
-			pierhead.RegistryGeneric: basic.New(),
-			pierhead.RegistryHosted:  hosted.Exchanger{Host: func() string { return hostOf(snapshot.URL()) }, Username: record.Name, Token: func() string { return token }},
+			pierhead.RegistryGeneric:   basic.New(),
+			pierhead.RegistryACR:       basic.New(),
+			pierhead.RegistryDockerHub: basic.New(),
+			pierhead.RegistryJFrog:     basic.New(),
+			pierhead.RegistryHosted:    hosted.Exchanger{Host: func() string { return hostOf(snapshot.URL()) }, Username: record.Name, Token: func() string { return token }},
 		},
 	})
 	agentConfig := agent.Config{Name: record.Name, Directory: data.in("agent"), Server: n.client, Broker: b, Snapshot: snapshot, DataKey: keys.Public(),
