@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -108,6 +110,29 @@ func TestPulledAnonymously(t *testing.T) {
 		if !strings.HasPrefix(log, k.head()+"Image pulled anonymously: ") || strings.Count(log, "anonymously") != 1 || !strings.HasSuffix(log, helloOutput) {
 			t.Errorf("%s: the log is %q", from, log)
 		}
+	}
+}
+
+// What went wrong with the bytes themselves used to be told with a hint at the credential.
+func TestDamagedContentIsTold(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	k.inRegistrysPlace(func(w http.ResponseWriter, r *http.Request) {
+		answer := httptest.NewRecorder()
+		k.serveRegistry(answer, r)
+		content := answer.Body.Bytes()
+		if strings.Contains(r.URL.Path, "/blobs/") && answer.Code == http.StatusOK && len(content) > 0 {
+			content[0] ^= 1
+		}
+		maps.Copy(w.Header(), answer.Header())
+		w.WriteHeader(answer.Code)
+		_, _ = w.Write(content)
+	})
+	k.start(t.TempDir())
+	p := k.final(k.submit()).Progress
+	if p.State != pierhead.ExecutionFailed || !p.PullFailed || !strings.HasPrefix(p.Reason, k.image+" cannot be pulled: blob sha256:") ||
+		!strings.Contains(p.Reason, "another digest") || !strings.Contains(p.Hint, "damaged") {
+		t.Errorf("it ended with %+v", p)
 	}
 }
 

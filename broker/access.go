@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"io"
 	"sync"
 
 	"github.com/opencontainers/go-digest"
@@ -95,9 +96,26 @@ func (a *Access) Manifest(ctx context.Context, repository, reference string) (oc
 	return try(ctx, a, repository, func(r oci.Reader) (oci.Manifest, error) { return r.Manifest(ctx, repository, reference) })
 }
 
-// Blob implements oci.Reader.
+// Blob implements oci.Reader. What breaks off while the body is read is for people too.
 func (a *Access) Blob(ctx context.Context, repository string, d digest.Digest, offset, length int64) (*oci.Blob, error) {
-	return try(ctx, a, repository, func(r oci.Reader) (*oci.Blob, error) { return r.Blob(ctx, repository, d, offset, length) })
+	b, err := try(ctx, a, repository, func(r oci.Reader) (*oci.Blob, error) { return r.Blob(ctx, repository, d, offset, length) })
+	if err == nil && b.Body != nil {
+		b.Body = toldBody{ReadCloser: b.Body, access: a}
+	}
+	return b, err
+}
+
+type toldBody struct {
+	io.ReadCloser
+	access *Access
+}
+
+func (b toldBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = forPeople(b.access.question, b.access.registry, err)
+	}
+	return n, err
 }
 
 // try asks with what is in use, and once more anonymously when that was a login and is refused.

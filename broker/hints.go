@@ -38,6 +38,8 @@ func hint(q Question, registry pierhead.Registry, err error) string {
 		return elseHint(q, registry, "")
 	case errors.Is(err, oci.ErrTooManyRequests):
 		return waitHint(err)
+	case errors.Is(err, oci.ErrDigestInvalid):
+		return "it was damaged at " + q.Reference.Host() + " or on its way: try again; if it stays so, push the image again"
 	case errors.Is(err, oci.ErrUnavailable):
 		return "try again; if it stays so, whoever runs " + q.Reference.Host() + " knows why"
 	}
@@ -97,6 +99,9 @@ func wayHint(q Question, registry pierhead.Registry, e *egress.Error) string {
 		return "a registry cannot be there; check the host in the image's name, or ask whoever runs " + host + " where it sends its clients"
 	case errors.Is(e, egress.ErrTLS):
 		return "whoever runs " + host + " looks at its certificate"
+	}
+	if errors.Is(e, egress.ErrBroken) || errors.Is(e, egress.ErrTimeout) {
+		return "try again; if it stays so, " + host + " or the network on the way there ends connections too early"
 	}
 	return "check the host in the image's name, and whether this node reaches " + host
 }
