@@ -132,7 +132,15 @@ func (c Credential) String() string {
 	if !c.expires.IsZero() {
 		until = "until " + c.expires.UTC().Format(time.RFC3339)
 	}
-	return fmt.Sprintf("login %q for %s %s", c.username, strings.Join(c.hosts, ", "), until)
+	return fmt.Sprintf("login %q for %s %s", c.shownName(), strings.Join(c.hosts, ", "), until)
+}
+
+// shownName is the user name where that is none of the secret: DigitalOcean's logins have the token in both places.
+func (c Credential) shownName() string {
+	if c.username == c.Password() {
+		return "(the password)"
+	}
+	return c.username
 }
 
 // GoString is String.
@@ -146,7 +154,7 @@ func (c Credential) LogValue() slog.Value {
 	if c.Empty() {
 		return slog.StringValue("no credential")
 	}
-	attrs := []slog.Attr{slog.String("username", c.username), slog.String("hosts", strings.Join(c.hosts, ","))}
+	attrs := []slog.Attr{slog.String("username", c.shownName()), slog.String("hosts", strings.Join(c.hosts, ","))}
 	if !c.expires.IsZero() {
 		attrs = append(attrs, slog.Time("expires", c.expires))
 	}

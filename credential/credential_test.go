@@ -149,3 +149,16 @@ func TestPasswordIsNotPrinted(t *testing.T) {
 		t.Error("a credential came from a message")
 	}
 }
+
+// A login whose user name is its password is printed without either.
+func TestNameThatIsThePassword(t *testing.T) {
+	c := credential.New("dop_v1_hunter2", "dop_v1_hunter2", time.Time{}, []string{"registry.digitalocean.com"})
+	var logged bytes.Buffer
+	slog.New(slog.NewTextHandler(&logged, nil)).Info("login", "c", c)
+	if text := fmt.Sprintf("%v %+v %#v %q %s", c, c, c, c, logged.String()); strings.Contains(text, "hunter2") || !strings.Contains(text, "(the password)") {
+		t.Error(strings.ReplaceAll(text, "hunter2", "LEAK"))
+	}
+	if c.Username() != "dop_v1_hunter2" {
+		t.Error("the login itself has changed")
+	}
+}

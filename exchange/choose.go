@@ -11,40 +11,57 @@ import (
 // PasswordLogin takes the login for r.Host out of r.Secret as it stands there, for kinds of registries whose logins are user
 // names and passwords, always or among others. A login that names its host serves that host. One that names none serves the
 // hosts it was sealed with, or the literal hosts of the registry's match; where there are none it is refused, since
-// nobody said whom it is for. Errors: ErrHostMismatch, ErrContent.
+// nobody said whom it is for. A user name that all logins of the host's vendor have need not be in the secret. What is
+// plainly wrong (Check) is refused before anybody is asked. Errors: ErrHostMismatch, ErrContent.
 func PasswordLogin(r Request) (credential.Credential, error) {
 	if r.Secret.Empty() {
 		return credential.Credential{}, &Error{Kind: ErrContent, Text: "there is no secret to make a login of"}
 	}
-	logins, err := ParseLogins(r.Secret)
+	logins, err := parseLogins(r.Secret, r.Host)
 	if err != nil {
 		return credential.Credential{}, err
 	}
-	if len(logins) == 1 && logins[0].Host == "" {
-		return unnamed(r, logins[0])
+	login, hosts := logins[0], []string{r.Host}
+	if len(logins) == 1 && login.Host == "" {
+		hosts, err = unnamed(r)
+	} else {
+		login, err = choose(r, logins)
 	}
-	login, err := choose(r, logins)
+	if err == nil {
+		err = fits(r.Host, login)
+	}
 	if err != nil {
 		return credential.Credential{}, err
 	}
-	return credentialOf(login, []string{login.Host}), nil
+	return credentialOf(login, hosts), nil
+}
+
+// fits refuses a login that cannot work at the host.
+func fits(host string, l Login) error {
+	if found := Check(host, l.Username, KindOf(string(l.Password.Reveal()), time.Now())); found != nil && found.Certain {
+		return &Error{Kind: ErrContent, Text: found.Text, Hint: found.Hint}
+	}
+	return nil
 }
 
 func credentialOf(l Login, hosts []string) credential.Credential {
 	return credential.New(l.Username, string(l.Password.Reveal()), time.Time{}, hosts)
 }
 
-// unnamed serves a login that names no host.
-func unnamed(r Request, l Login) (credential.Credential, error) {
+// unnamed tells which hosts a login that names none is for.
+func unnamed(r Request) ([]string, error) {
 	if len(r.Hosts) == 0 {
-		return credential.Credential{}, &Error{Kind: ErrContent,
+		return nil, &Error{Kind: ErrContent,
 			Text: "the secret does not say which host its login is for, and nothing else does: it is not sent to " + r.Host,
 			Hint: `add "server": "` + r.Host + `" to the secret, or write out every host in the registry's match patterns`}
 	}
 	if !slices.Contains(r.Hosts, r.Host) {
-		return credential.Credential{}, mismatch(r.Host, r.Hosts)
+		return nil, mismatch(r.Host, r.Hosts)
 	}
-	return credentialOf(l, r.Hosts), nil
+	if presetOf(r.Host, "") != nil {
+		return []string{r.Host}, nil // what was filled in and found right was so for this host
+	}
+	return r.Hosts, nil
 }
 
 // choose picks the login for the host, and of several the one for the smallest part of it that the repository is in.

@@ -53,10 +53,18 @@ func content(text string) error { return &Error{Kind: ErrContent, Text: text, Hi
 // written twice, and one host and path has one login. A password is not empty and has no control character in it: the
 // line break that echo leaves behind would be part of it, and the registry's answer would not say so. The error is an
 // *Error with ErrContent; it never quotes the content, keys included.
-func ParseLogins(value secret.Value) ([]Login, error) {
+//
+// A login for a host whose vendor has one user name for all (FixedUsername) may leave it out.
+func ParseLogins(value secret.Value) ([]Login, error) { return parseLogins(value, "") }
+
+// parseLogins is ParseLogins where it is known which host a login is meant for that names none.
+func parseLogins(value secret.Value, unnamed string) ([]Login, error) {
 	fields, err := Fields(value)
 	if err != nil {
 		return nil, err
+	}
+	if isServiceAccount(string(value.Reveal())) {
+		return nil, &Error{Kind: ErrContent, Text: "the secret is a Google service account's key file", Hint: "a registry of type gcp makes logins of it; no other does"}
 	}
 	if auths, ok := fields["auths"]; ok {
 		if len(fields) > 1 {
@@ -65,7 +73,7 @@ func ParseLogins(value secret.Value) ([]Login, error) {
 		}
 		return parseAuths(auths)
 	}
-	login, err := parsePlain(fields)
+	login, err := parsePlain(fields, unnamed)
 	if err != nil {
 		return nil, err
 	}
@@ -139,27 +147,28 @@ func texts(fields map[string]json.RawMessage, where string, known ...string) (ma
 	return out, nil
 }
 
-func parsePlain(fields map[string]json.RawMessage) (Login, error) {
+func parsePlain(fields map[string]json.RawMessage, unnamed string) (Login, error) {
 	values, err := texts(fields, "the secret", "username", "password", "server")
 	if err != nil {
 		return Login{}, err
 	}
-	login, err := newLogin("the secret", values["username"], values["password"])
-	if err != nil {
-		return Login{}, err
+	var host, path string
+	if _, named := fields["server"]; named {
+		if host, path, err = image.CanonicalServer(values["server"]); err != nil {
+			return Login{}, &Error{Kind: ErrContent, Text: "server in the secret is not a registry host", Hint: "write the host as it stands in image references, as in registry.example.com:5000 or docker.io"}
+		}
+		unnamed = host
 	}
-	if _, named := fields["server"]; !named {
-		return login, nil
-	}
-	login.Host, login.Path, err = image.CanonicalServer(values["server"])
-	if err != nil {
-		return Login{}, &Error{Kind: ErrContent, Text: "server in the secret is not a registry host", Hint: "write the host as it stands in image references, as in registry.example.com:5000 or docker.io"}
-	}
-	return login, nil
+	login, err := newLogin("the secret", unnamed, values["username"], values["password"])
+	login.Host, login.Path = host, path
+	return login, err
 }
 
-// newLogin checks what a registry can be sent: where says which part of the secret it is.
-func newLogin(where, username, password string) (Login, error) {
+// newLogin checks what a registry can be sent: where says which part of the secret it is, host whom it is meant for, or "".
+func newLogin(where, host, username, password string) (Login, error) {
+	if username == "" {
+		username = FixedUsername(host, password)
+	}
 	switch {
 	case username == "":
 		return Login{}, content(where + " has no username")
@@ -173,6 +182,9 @@ func newLogin(where, username, password string) (Login, error) {
 		if !json.Valid([]byte(password)) || !strings.HasPrefix(strings.TrimSpace(password), "{") {
 			return Login{}, content("username of " + where + " is _json_key, and password is not the JSON of a key file")
 		}
+	case isServiceAccount(password):
+		found := Check(host, username, Kind{Form: FormServiceAccount}) // its line breaks are not what is wrong with it
+		return Login{}, &Error{Kind: ErrContent, Text: found.Text, Hint: found.Hint}
 	case strings.HasSuffix(password, "\n"):
 		return Login{}, &Error{Kind: ErrContent, Text: "password of " + where + " ends in a line break",
 			Hint: "write the secret again without it: printf '%s' instead of echo"}
@@ -246,7 +258,7 @@ func parseEntry(key string, text json.RawMessage) ([]Login, error) {
 	if err != nil {
 		return nil, err
 	}
-	login, err := newLogin(where, username, password)
+	login, err := newLogin(where, host, username, password)
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ import (
 	"pierhead.dev/pierhead/engine/docker"
 	"pierhead.dev/pierhead/exchange"
 	"pierhead.dev/pierhead/exchange/basic"
+	"pierhead.dev/pierhead/exchange/dockerhub"
 	"pierhead.dev/pierhead/exchange/hosted"
 	"pierhead.dev/pierhead/image"
 	"pierhead.dev/pierhead/secret"
@@ -78,7 +79,7 @@ func (n *node) open(ctx context.Context, config upConfig, data *dataDirectory, p
 		Exchangers: map[pierhead.RegistryType]exchange.Exchanger{
 			pierhead.RegistryGeneric:   basic.New(),
 			pierhead.RegistryACR:       basic.New(),
-			pierhead.RegistryDockerHub: basic.New(),
+			pierhead.RegistryDockerHub: dockerhub.New(),
 			pierhead.RegistryJFrog:     basic.New(),
 			pierhead.RegistryHosted:    hosted.Exchanger{Host: func() string { return hostOf(snapshot.URL()) }, Username: record.Name, Token: func() string { return token }},
 		},

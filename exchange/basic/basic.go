@@ -1,4 +1,5 @@
-// Package basic serves registries that take a user name and a password: what the secret holds is sent as it is.
+// Package basic serves registries that take a user name and a password: what the secret holds is sent as it is. The forms
+// of GitHub's, GitLab's, Quay's, Harbor's, NVIDIA's and others' logins are in exchange.Check.
 package basic
 
 import (
