@@ -45,6 +45,7 @@ type logins struct {
 	mu      sync.Mutex
 	now     func() time.Time
 	entries map[loginKey]*login
+	swept   time.Time // when forget last looked
 }
 
 type login struct {
@@ -88,9 +89,7 @@ func (l *logins) get(ctx context.Context, key loginKey, stale *credential.Creden
 }
 
 func (l *logins) outdated(entry *login, stale *credential.Credential) bool {
-	select {
-	case <-entry.ready:
-	default:
+	if !entry.done() {
 		return false // being fetched right now: new enough for everybody
 	}
 	now := l.now()
@@ -133,12 +132,30 @@ func nobodyAnswered(err error) bool {
 	return errors.Is(err, secret.ErrUnreachable) || errors.Is(err, exchange.ErrUnreachable)
 }
 
-// forget drops what nobody asked for during an hour, so that changed registries do not add up.
+// maxLogins are remembered; beyond it all that are not being fetched are forgotten, and cost one fetch more each.
+const maxLogins = 4096
+
+// forget drops what nobody asked for during an hour, so that changed registries do not add up, and makes room.
 func (l *logins) forget() {
+	now, full := l.now(), len(l.entries) >= maxLogins
+	if !full && now.Sub(l.swept) < time.Minute {
+		return
+	}
+	l.swept = now
 	for key, entry := range l.entries {
-		if l.now().Sub(entry.usedAt) > time.Hour {
+		if full && entry.done() || now.Sub(entry.usedAt) > time.Hour {
 			delete(l.entries, key)
 		}
+	}
+}
+
+// done tells whether the fetch has ended.
+func (e *login) done() bool {
+	select {
+	case <-e.ready:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -200,6 +200,36 @@ func TestForgotten(t *testing.T) {
 	})
 }
 
+// Somebody who asks for ever more repositories does not fill the memory, nor take a fetch from those who wait for it.
+func TestManyRepositoriesAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, slow, quick := newLogins(), &issuer{}, func(context.Context) (credential.Credential, error) {
+			return credential.New("ci", "x", time.Time{}, []string{"registry.example.com"}), nil
+		}
+		waits := make(chan error)
+		wait := func() { _, err := l.get(t.Context(), oneKey, nil, slow.fetch); waits <- err }
+		go wait()
+		synctest.Wait()
+		for n := range 3 * maxLogins {
+			if _, err := l.get(t.Context(), loginKey{registryID: "reg_1", repository: fmt.Sprint(n)}, nil, quick); err != nil {
+				t.Fatal(err)
+			}
+			if len(l.entries) > maxLogins+1 {
+				t.Fatalf("%d are kept", len(l.entries))
+			}
+		}
+		go wait()
+		for range 2 {
+			if err := <-waits; err != nil {
+				t.Error(err)
+			}
+		}
+		if slow.made != 1 {
+			t.Errorf("%d were made for two who waited", slow.made)
+		}
+	})
+}
+
 // A changed registry is asked for its login anew, at once.
 func TestChangedRegistryHasAnotherLogin(t *testing.T) {
 	r := newRemote(t, false)
