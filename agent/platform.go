@@ -10,6 +10,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"pierhead.dev/pierhead"
+	"pierhead.dev/pierhead/engine"
 	"pierhead.dev/pierhead/oci"
 )
 
@@ -80,3 +81,29 @@ func forThisMachine(manifests []ocispec.Descriptor) (ocispec.Descriptor, error) 
 		fmt.Sprintf("the image is not made for this node's platform linux/%s, only for: %s", runtime.GOARCH, strings.Join(others, ", ")),
 		"build and push it for linux/"+runtime.GOARCH+" too")
 }
+
+// tellPlatform notes once that the image says it is for another kind of machine: with an emulator in the kernel its
+// programs run, without one all that they say is "exec format error". An index was chosen from and needs no such note.
+func (r *run) tellPlatform(ctx context.Context, imageID string) error {
+	teller, ok := r.agent.Engine.(engine.PlatformTeller)
+	if !ok {
+		return nil
+	}
+	var said string
+	err := r.agent.reach(ctx, "looking at an image", func() (err error) {
+		said, err = teller.Platform(ctx, imageID)
+		return err
+	})
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	here := "linux/" + runtime.GOARCH
+	note := fmt.Sprintf("Note: the image says that it is made for %s, and this node is %s: without an emulator its programs do not start", said, here)
+	if err != nil || said == "" || said == here || alsoRuns[here] == said || strings.Contains(r.rec.Head, note) {
+		return nil // the engine says at the start what else is wrong
+	}
+	return r.update(func(*pierhead.Progress) {}, note)
+}
+
+// alsoRuns are the older platforms whose programs run on their successors.
+var alsoRuns = map[string]string{"linux/amd64": "linux/386", "linux/arm64": "linux/arm"}

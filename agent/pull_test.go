@@ -15,8 +15,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+
 	"pierhead.dev/pierhead"
 	"pierhead.dev/pierhead/api"
+	"pierhead.dev/pierhead/engine/enginetest"
 	"pierhead.dev/pierhead/image"
 	"pierhead.dev/pierhead/oci"
 )
@@ -110,6 +116,31 @@ func TestPulledAnonymously(t *testing.T) {
 		if !strings.HasPrefix(log, k.head()+"Image pulled anonymously: ") || strings.Count(log, "anonymously") != 1 || !strings.HasSuffix(log, helloOutput) {
 			t.Errorf("%s: the log is %q", from, log)
 		}
+	}
+}
+
+// An image for another kind of machine used to end with "exec format error" and no word of why.
+func TestImageForAnotherPlatformIsNoted(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	host, _, _ := strings.Cut(k.image, "/")
+	foreign := host + "/team/foreign:1"
+	to, err := name.ParseReference(foreign)
+	k.must(err)
+	image := enginetest.NewImage(t, []string{"/hello"}, nil, enginetest.Entry{Name: "hello", Content: []byte("program")})
+	config, err := image.ConfigFile()
+	k.must(err)
+	config = config.DeepCopy()
+	config.Architecture = "s390x"
+	image, err = mutate.ConfigFile(image, config)
+	k.must(err)
+	k.must(remote.Write(to, image, remote.WithAuth(&authn.Basic{Username: registryUser, Password: registryPassword})))
+	k.start(t.TempDir())
+	id := k.submit(func(s *api.Spec) { s.Image = foreign })
+	p := k.final(id).Progress
+	want := "Pulling image: " + foreign + "\nImage digest: " + p.Digest + "\nNote: the image says that it is made for linux/s390x, and this node is linux/"
+	if log := k.logOf(id); p.State != pierhead.ExecutionSucceeded || !strings.HasPrefix(log, want) || !strings.HasSuffix(log, "\n"+helloOutput) {
+		t.Errorf("it ended with %+v and the log %q", p, log)
 	}
 }
 

@@ -117,6 +117,9 @@ func (r *run) work(ctx context.Context) outcome {
 func (r *run) begin(ctx context.Context) error {
 	if r.rec.Phase != phaseMaking {
 		id, err := r.prepare(ctx)
+		if err == nil {
+			err = r.tellPlatform(ctx, id)
+		}
 		if err != nil {
 			return err
 		}

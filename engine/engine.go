@@ -46,6 +46,13 @@ type State struct {
 	FinishedAt time.Time
 }
 
+// A PlatformTeller is an Engine that says what an image is made for.
+type PlatformTeller interface {
+	// Platform returns the platform of an image that is there, "linux/amd64", or "" where the image does not say it.
+	// Errors: ErrNotFound.
+	Platform(ctx context.Context, imageID string) (string, error)
+}
+
 // An Engine is Docker or Podman by its API. Errors: ErrNotFound, ErrUnreachable, ErrNoCommand, found with errors.Is.
 type Engine interface {
 	// Version names the engine and its version, "podman 4.3.1".

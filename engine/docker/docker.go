@@ -77,7 +77,10 @@ type Engine struct {
 	about about
 }
 
-var _ engine.Engine = (*Engine)(nil)
+var (
+	_ engine.Engine         = (*Engine)(nil)
+	_ engine.PlatformTeller = (*Engine)(nil)
+)
 
 // Open finds an engine as Config.Engine says, starts a Podman service where there is none, and makes sure that it
 // answers. Errors: those of Discover, StartService and New.

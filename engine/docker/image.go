@@ -166,3 +166,15 @@ func (e *Engine) ImageID(ctx context.Context, name string) (string, error) {
 	}
 	return image.ID, nil
 }
+
+// Platform returns the platform that an image says it is for, "linux/amd64", or "". Errors: engine.ErrNotFound.
+func (e *Engine) Platform(ctx context.Context, imageID string) (string, error) {
+	image, err := e.api.ImageInspect(ctx, imageID)
+	if err != nil {
+		return "", e.failed("looking at image "+imageID, err)
+	}
+	if image.Os == "" || image.Architecture == "" {
+		return "", nil
+	}
+	return image.Os + "/" + image.Architecture, nil
+}

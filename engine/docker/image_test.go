@@ -131,3 +131,13 @@ func TestPullKeepsName(t *testing.T) {
 		t.Errorf("got %q, %v", id, err)
 	}
 }
+
+func TestPlatform(t *testing.T) {
+	for said, want := range map[string]string{`{"Os": "linux", "Architecture": "arm64"}`: "linux/arm64", `{"Os": "linux", "Architecture": ""}`: ""} {
+		f := newDocker(t)
+		f.HandleFunc("GET /v1.41/images/", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(said)) })
+		if got, err := f.engine(t).Platform(t.Context(), "sha256:1"); got != want || err != nil {
+			t.Errorf("%s: got %q, %v", said, got, err)
+		}
+	}
+}

@@ -42,11 +42,15 @@ type Memory struct {
 
 // A memoryImage is what a container needs to know of an image.
 type memoryImage struct {
-	config v1.Config
-	files  []string // absolute
+	config   v1.Config
+	files    []string // absolute
+	platform string
 }
 
-var _ engine.Engine = (*Memory)(nil)
+var (
+	_ engine.Engine         = (*Memory)(nil)
+	_ engine.PlatformTeller = (*Memory)(nil)
+)
 
 // NewMemory makes an engine without images and containers.
 func NewMemory(programs map[string]Program) *Memory {
@@ -223,7 +227,7 @@ func (m *Memory) keep(fetched v1.Image) (id string, err error) {
 	if err != nil {
 		return "", err
 	}
-	image := &memoryImage{config: config.Config}
+	image := &memoryImage{config: config.Config, platform: config.OS + "/" + config.Architecture}
 	for _, l := range layers {
 		files, err := m.layer(l)
 		if err != nil {
@@ -286,6 +290,18 @@ func (m *Memory) ImageID(ctx context.Context, image string) (string, error) {
 			return image, nil
 		}
 		return "", fmt.Errorf("image %s: %w", image, engine.ErrNotFound)
+	})
+}
+
+// Platform implements engine.PlatformTeller.
+func (m *Memory) Platform(ctx context.Context, imageID string) (string, error) {
+	return call(ctx, m, "Platform", func(context.Context) (string, error) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if image := m.images[imageID]; image != nil {
+			return image.platform, nil
+		}
+		return "", fmt.Errorf("image %s: %w", imageID, engine.ErrNotFound)
 	})
 }
 
