@@ -10,6 +10,8 @@ import (
 	"runtime/debug"
 	"strings"
 	"time"
+
+	ociserver "pierhead.dev/pierhead/oci/server"
 )
 
 // A record is what is known of one answer while it is made, for the log.
@@ -27,6 +29,17 @@ func recordOf(r *http.Request) *record {
 		return known
 	}
 	return &record{}
+}
+
+// Noted is an Authorizer of the hosted registry that names the caller in the log of requests, refused ones too.
+func Noted(a ociserver.Authorizer) ociserver.Authorizer { return noted{a} }
+
+type noted struct{ ociserver.Authorizer }
+
+func (n noted) Authorize(r *http.Request, q ociserver.Request) (ociserver.Grant, error) {
+	grant, err := n.Authorizer.Authorize(r, q)
+	recordOf(r).caller = grant.Caller
+	return grant, err
 }
 
 func (w *record) began() bool { return w.status != 0 }

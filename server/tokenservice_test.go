@@ -184,7 +184,7 @@ func TestRegistryTakesTheTokens(t *testing.T) {
 		Realm: publicURL + "/token", Service: "pier.example:7070", Issuer: publicURL, Keys: map[string]crypto.PublicKey{k.key.ID(): k.key.Public()},
 	})
 	k.must(err)
-	verifier = oci.New(oci.Config{Authorizer: bearer})
+	verifier = oci.New(oci.Config{Authorizer: server.Noted(bearer)})
 	_, token := k.get(basic("bob", k.token["bob"]), "scope=repository:acme/model:pull&scope=repository:umbrella/x:pull")
 	// What was asked for is written into the token; this one used to be longer than the registry reads.
 	_, long := k.get(basic("bob", k.token["bob"]), "scope=repository:acme/model:"+strings.Repeat("pull,forge,", 2000))
@@ -201,6 +201,12 @@ func TestRegistryTakesTheTokens(t *testing.T) {
 	} {
 		if status, header, text := k.send("GET", test.path, test.token, ""); status != test.status {
 			t.Errorf("%s: %d, not %d: %s %s", test.path, status, test.status, header.Get("WWW-Authenticate"), text)
+		}
+	}
+	// The log of requests had nobody for the registry, so that none told who was refused.
+	for _, refused := range strings.Split(k.log.String(), "\n") {
+		if strings.Contains(refused, `"status":403`) && !strings.Contains(refused, `"caller":"bob"`) {
+			t.Errorf("the log does not name bob: %s", refused)
 		}
 	}
 }

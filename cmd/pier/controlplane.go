@@ -165,7 +165,7 @@ func openHosted(directory, serverURL, keyID string, public crypto.PublicKey, log
 		h.Close()
 		return nil, err
 	}
-	h.handler = ociserver.New(ociserver.Config{Registry: registry, Authorizer: bearer, Log: log})
+	h.handler = ociserver.New(ociserver.Config{Registry: registry, Authorizer: server.Noted(bearer), Log: log})
 	return h, nil
 }
 

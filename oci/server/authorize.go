@@ -68,7 +68,8 @@ type Grant struct {
 func (g Grant) MayPull(repository string) bool { return g.All || slices.Contains(g.Pull, repository) }
 
 // An Authorizer decides whether a request may go on, by its kind, repository and Needs, and by what r.Header has. It
-// returns a *Refusal, or another error: then the answer is 500 and the error is logged.
+// returns a *Refusal, whose Grant has the Caller where that is known, or another error: then the answer is 500 and the
+// error is logged.
 type Authorizer interface {
 	Authorize(r *http.Request, q Request) (Grant, error)
 }

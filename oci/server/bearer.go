@@ -95,9 +95,9 @@ func (b *Bearer) Authorize(r *http.Request, q Request) (Grant, error) {
 			continue
 		}
 		if covers(c.Asked, need) {
-			return Grant{}, &Refusal{Err: oci.ErrDenied, Challenge: b.header(q, "insufficient_scope"), Detail: describe(need)}
+			return Grant{Caller: c.Subject}, &Refusal{Err: oci.ErrDenied, Challenge: b.header(q, "insufficient_scope"), Detail: describe(need)}
 		}
-		return Grant{}, b.challenge(q, "insufficient_scope", describe(need))
+		return Grant{Caller: c.Subject}, b.challenge(q, "insufficient_scope", describe(need))
 	}
 	grant := Grant{Caller: c.Subject, Pull: []string{}}
 	for _, access := range c.Access {
