@@ -36,6 +36,9 @@ type Spec struct {
 	Mounts      []Mount
 	TimeLimit   time.Duration // zero: none
 	PullPolicy  PullPolicy    // empty: always
+
+	// RegistryLoginSecret is the reference of a secret whose login comes before all registries, or empty.
+	RegistryLoginSecret string
 }
 
 // A PullPolicy says when the registry is asked for the image.

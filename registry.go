@@ -35,6 +35,11 @@ func TypeOfMatch(match []string) RegistryType {
 	return RegistryGeneric
 }
 
+// HasCredential tells whether there is a login to prove.
+func (r Registry) HasCredential() bool {
+	return r.Credential.Secret != "" || r.Credential.Sealed != "" || r.Credential.Identity != ""
+}
+
 // SampleReference is the image that Sample names: with its host, or below the one host that Match writes out. Errors are
 // for people.
 func (r Registry) SampleReference() (image.Reference, error) {

@@ -65,6 +65,11 @@ registry.update      hid     no            yes   no     no    hid   no   hid    
 registry.list        hid     no            yes   no     no    hid   no   hid      hid    yes
 registry.show        hid     no            yes   no     no    hid   no   hid      hid    yes
 registry.delete      hid     no            yes   no     no    hid   no   hid      hid    no
+registry.test        hid     no            yes   no     no    hid   no   hid      hid    no
+check.put            yes     no            no    no     no    no    no   no       hid    no
+check.list           yes     no            no    no     no    no    no   no       hid    yes
+secret.allow         yes     yes           yes   no     no    no    no   hid      hid    no
+secret.list          yes     yes           yes   yes    yes   yes   no   hid      hid    yes
 repository.pull      hid     hid           yes   yes    yes   yes   yes  hid      hid    yes
 repository.push      hid     hid           yes   yes    yes   yes   no   hid      hid    no
 repository.delete    hid     hid           yes   no     no    yes   no   hid      hid    no

@@ -35,6 +35,13 @@ const (
 	RegistryList   Action = "registry.list"
 	RegistryShow   Action = "registry.show"
 	RegistryDelete Action = "registry.delete"
+	RegistryTest   Action = "registry.test"
+
+	CheckPut  Action = "check.put"
+	CheckList Action = "check.list"
+
+	SecretAllow Action = "secret.allow" // lets members name secrets under a prefix
+	SecretList  Action = "secret.list"
 
 	RepositoryPull   Action = "repository.pull"
 	RepositoryPush   Action = "repository.push"
@@ -128,6 +135,14 @@ var rules = map[Action]rule{
 	RegistryList:   sensitive(Admin, Member|Administrator|Node, "see the registries of"),
 	RegistryShow:   sensitive(Admin, Member|Administrator|Node, "see the registries of"),
 	RegistryDelete: change(Admin, Member|Administrator|Node, "delete registries of"),
+
+	RegistryTest: change(Admin, Member|Administrator|Node, "test the registries of"),
+
+	CheckPut:  {allowed: Process, sees: Anyone, changes: true, does: "write what checks found on"},
+	CheckList: read(Process, Anyone, "see which checks are due on"),
+
+	SecretAllow: change(Admin|Process|Administrator, Member|Owner|Node, "say which secrets may be named in"),
+	SecretList:  read(Member|Owner|Process|Administrator, Node, "see which secrets may be named in"),
 
 	RepositoryPull:   read(Member|Owner|Node, 0, "pull from"),
 	RepositoryPush:   change(Member|Owner, Node, "push to"),

@@ -22,6 +22,8 @@ type Spec struct {
 	Mounts           []Mount           `json:"mounts,omitempty"`
 	TimeLimitSeconds int64             `json:"time_limit_seconds,omitempty" doc:"0: none."`
 	PullPolicy       string            `json:"pull_policy,omitempty" enum:"always,if-not-present,never" doc:"Absent: always."`
+
+	RegistryLoginSecret string `json:"registry_login_secret,omitempty" doc:"Reference of a secret with the login for the image's host; it comes before all registries. A member may name what an admin allowed."`
 }
 
 // SpecOf converts the noun.
@@ -30,6 +32,7 @@ func SpecOf(s pierhead.Spec) Spec {
 		Step: s.Step, Image: s.Image, Command: s.Command, Environment: s.Environment,
 		Mounts:           mapped(s.Mounts, func(m pierhead.Mount) Mount { return Mount(m) }),
 		TimeLimitSeconds: int64((s.TimeLimit + time.Second - 1) / time.Second), PullPolicy: string(s.PullPolicy),
+		RegistryLoginSecret: s.RegistryLoginSecret,
 	}
 }
 
@@ -49,6 +52,7 @@ func (s Spec) plainNoun() pierhead.Spec {
 		Step: s.Step, Image: s.Image, Command: s.Command, Environment: s.Environment,
 		Mounts:    mapped(s.Mounts, func(m Mount) pierhead.Mount { return pierhead.Mount(m) }),
 		TimeLimit: time.Duration(s.TimeLimitSeconds) * time.Second, PullPolicy: pierhead.PullPolicy(s.PullPolicy),
+		RegistryLoginSecret: s.RegistryLoginSecret,
 	}
 }
 

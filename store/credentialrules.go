@@ -89,6 +89,15 @@ var secretForms = []struct {
 	{"k8s", "k8s:NAME", regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(/[\w.-]+)?$`)},
 }
 
+func knownScheme(scheme string) bool {
+	for _, f := range secretForms {
+		if f.scheme == scheme {
+			return true
+		}
+	}
+	return false
+}
+
 // checkSecret sees that the reference is one; what its store makes of the name is told by the check on a node.
 func checkSecret(text string) error {
 	ref, err := secret.Parse(text)

@@ -26,6 +26,9 @@ func (s *Store) CreateExecution(ctx context.Context, c pierhead.Caller, ownerNam
 		if err := checkSpec(spec); err != nil {
 			return err
 		}
+		if err := k.checkLoginSecret(p, spec.RegistryLoginSecret); err != nil {
+			return err
+		}
 		text, err := marshalSpec(spec)
 		if err != nil {
 			return err
@@ -37,6 +40,9 @@ func (s *Store) CreateExecution(ctx context.Context, c pierhead.Caller, ownerNam
 		}
 		k.note("project", p.noun().FullName())
 		k.note("image", spec.Image)
+		if spec.RegistryLoginSecret != "" {
+			k.note("secret", spec.RegistryLoginSecret)
+		}
 		k.entry.Object = "execution " + id
 		x, err = k.execution(id)
 		return err
@@ -172,6 +178,8 @@ type storedSpec struct {
 	Mounts      []storedMount     `json:"mounts,omitempty"`
 	TimeLimit   int64             `json:"time_limit_ns,omitempty"`
 	PullPolicy  string            `json:"pull_policy,omitempty"`
+
+	RegistryLoginSecret string `json:"registry_login_secret,omitempty"`
 }
 
 type storedMount struct {
@@ -184,6 +192,7 @@ func marshalSpec(spec pierhead.Spec) (string, error) {
 	stored := storedSpec{
 		Step: spec.Step, Image: spec.Image, Command: spec.Command, Environment: spec.Environment,
 		TimeLimit: int64(spec.TimeLimit), PullPolicy: string(spec.PullPolicy),
+		RegistryLoginSecret: spec.RegistryLoginSecret,
 	}
 	for _, m := range spec.Mounts {
 		stored.Mounts = append(stored.Mounts, storedMount(m))
@@ -203,6 +212,7 @@ func unmarshalSpec(text string) (pierhead.Spec, error) {
 	spec := pierhead.Spec{
 		Step: stored.Step, Image: stored.Image, Command: stored.Command, Environment: stored.Environment,
 		TimeLimit: time.Duration(stored.TimeLimit), PullPolicy: pierhead.PullPolicy(stored.PullPolicy),
+		RegistryLoginSecret: stored.RegistryLoginSecret,
 	}
 	for _, m := range stored.Mounts {
 		spec.Mounts = append(spec.Mounts, pierhead.Mount(m))

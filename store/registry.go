@@ -23,14 +23,14 @@ func (s *Store) CreateRegistry(ctx context.Context, c pierhead.Caller, organizat
 			return err
 		}
 		r.OrganizationID, r.CreatedAt, r.UpdatedAt = o.id, k.at, k.at
-		if r.ID == "" {
-			r.ID = ids.New("reg")
-		}
-		if made, err = k.checkedRegistry(o, r); err != nil {
+		if made, err = k.checkedRegistry(o, named(r)); err != nil {
 			return err
 		}
 		k.noteRegistry(made)
 		if err := k.insertRegistry(made); err != nil {
+			return err
+		}
+		if err := k.resetCheck(made); err != nil {
 			return err
 		}
 		return k.snapshotChanged()
@@ -39,6 +39,14 @@ func (s *Store) CreateRegistry(ctx context.Context, c pierhead.Caller, organizat
 		return pierhead.Registry{}, err
 	}
 	return made, nil
+}
+
+// named gives a new registry an id, unless the caller proposes one.
+func named(r pierhead.Registry) pierhead.Registry {
+	if r.ID == "" {
+		r.ID = ids.New("reg")
+	}
+	return r
 }
 
 // UpdateRegistry replaces the settings of the registry of r's name. With r.UpdatedAt set, as it was read, it fails with
@@ -61,6 +69,9 @@ func (s *Store) UpdateRegistry(ctx context.Context, c pierhead.Caller, organizat
 		}
 		k.noteRegistry(saved)
 		if err := k.updateRegistry(saved); err != nil {
+			return err
+		}
+		if err := k.resetCheck(saved); err != nil {
 			return err
 		}
 		return k.snapshotChanged()
@@ -98,7 +109,13 @@ func (s *Store) Registries(ctx context.Context, c pierhead.Caller, organization 
 		if err != nil {
 			return err
 		}
-		registries, err = k.registries(o)
+		if registries, err = k.registries(o); err != nil {
+			return err
+		}
+		checks, err := k.checks(o)
+		for i := range registries {
+			registries[i].Check = checks[registries[i].ID]
+		}
 		return err
 	})
 	return registries, err

@@ -78,6 +78,11 @@ func (k *call) registry(o owner, name string) (pierhead.Registry, error) {
 	if err != nil {
 		return r, missing(err, "registry", o.name+"/"+name)
 	}
+	checks, err := k.checks(o)
+	if err != nil {
+		return r, err
+	}
+	r.Check = checks[r.ID]
 	r.Projects.Names, err = list(k, scanName, `SELECT p.name FROM registry_projects rp JOIN projects p ON p.id = rp.project_id
 		WHERE rp.registry_id = ? ORDER BY p.name`, r.ID)
 	return k.store.hosted.placed(r, o.name), err

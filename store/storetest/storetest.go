@@ -20,7 +20,7 @@ const URL = "http://127.0.0.1:7070"
 // Run runs the whole suite. open gives a fresh, empty store each time, with these options, and closes it at the end.
 func Run(t *testing.T, open func(t *testing.T, o store.Options) *store.Store) {
 	for _, suite := range [][]test{
-		personTests, organizationTests, projectTests, tokenTests, registryTests, registryInputTests,
+		personTests, organizationTests, projectTests, tokenTests, registryTests, registryInputTests, checkTests,
 		executionTests, workTests, nodeTests, eventTests, auditTests,
 	} {
 		for _, test := range suite {
