@@ -22,8 +22,9 @@ const (
 
 // Blob implements oci.Reader. The body goes on where its transfer broke off, a bounded number of times, with a renewed
 // login where that is needed. A whole blob is verified, and its last byte is held back until its digest is right: a
-// reader who gets a wrong one gets it short by a byte and then oci.ErrDigestInvalid, never complete. A part of a blob
-// cannot be verified. The body belongs to ctx: when it ends, so does the body.
+// reader who gets a wrong one gets it short by a byte and then oci.ErrDigestInvalid, never complete. One that is longer
+// than a manifest said that was read before is wrong as well, and read no further than that. A part of a blob cannot be
+// verified. The body belongs to ctx: when it ends, so does the body.
 func (c *Client) Blob(ctx context.Context, repository string, d digest.Digest, offset, length int64) (*oci.Blob, error) {
 	if err := checkBlob(repository, d); err != nil {
 		return nil, err
@@ -31,7 +32,8 @@ func (c *Client) Blob(ctx context.Context, repository string, d digest.Digest, o
 	if offset < 0 || length < -1 {
 		return nil, oci.ErrRangeInvalid
 	}
-	s := &stream{ctx: ctx, client: c, call: c.blobCall(http.MethodGet, repository, d), digest: d, at: offset, size: -1, end: -1}
+	s := &stream{ctx: ctx, client: c, call: c.blobCall(http.MethodGet, repository, d), digest: d, at: offset, size: c.sizes.of(repository, d), end: -1}
+	s.told = s.size >= 0
 	if length >= 0 {
 		s.end = offset + length
 	}
@@ -74,6 +76,7 @@ type stream struct {
 	at       int64 // of the next byte from the registry, in the whole blob
 	end      int64 // where the wanted part ends; -1 while not known
 	size     int64 // of the whole blob; -1 while not known
+	told     bool  // by a manifest
 	verifier digest.Verifier
 
 	held    byte // the last byte that came, while it is not known whether it is the blob's last
@@ -113,7 +116,11 @@ func (s *stream) accept(k call, r *egress.Response) error {
 			return contentError(k, r, oci.ErrUnavailable, "the registry sent another part of the blob than was asked for")
 		}
 	}
-	if s.size >= 0 && size >= 0 && size != s.size {
+	switch {
+	case s.size < 0 || size < 0 || size == s.size:
+	case s.told:
+		return contentError(k, r, oci.ErrDigestInvalid, "the blob has "+strconv.FormatInt(size, 10)+" bytes, and the manifest says "+strconv.FormatInt(s.size, 10))
+	default:
 		return contentError(k, r, oci.ErrUnavailable, "the blob's size changed from "+strconv.FormatInt(s.size, 10)+" to "+strconv.FormatInt(size, 10))
 	}
 	if size >= 0 {

@@ -52,6 +52,7 @@ type Client struct {
 	base   url.URL
 	tokens tokens
 	sent   *sent
+	sizes  *sizes
 
 	mu         sync.Mutex
 	challenges map[purpose]challenge // what the registry asked for last time
@@ -94,11 +95,11 @@ func New(config Config) (*Client, error) {
 	if config.UserAgent == "" {
 		config.UserAgent = "pierhead"
 	}
-	return newClient(config, out, host, &sent{}), nil
+	return newClient(config, out, host, &sent{}, &sizes{}), nil
 }
 
-func newClient(config Config, out *egress.Client, host string, sent *sent) *Client {
-	c := &Client{config: config, egress: out, host: host, challenges: make(map[purpose]challenge), sent: sent}
+func newClient(config Config, out *egress.Client, host string, sent *sent, sizes *sizes) *Client {
+	c := &Client{config: config, egress: out, host: host, challenges: make(map[purpose]challenge), sent: sent, sizes: sizes}
 	c.base = url.URL{Scheme: "https", Host: config.Rules.Host}
 	if config.Rules.PlainHTTP {
 		c.base.Scheme = "http"
@@ -112,7 +113,7 @@ func newClient(config Config, out *egress.Client, host string, sent *sent) *Clie
 func (c *Client) Anonymous() *Client {
 	config := c.config
 	config.Credentials = nil
-	return newClient(config, c.egress, c.host, c.sent)
+	return newClient(config, c.egress, c.host, c.sent, c.sizes)
 }
 
 // Close drops idle connections. The client may be used again.

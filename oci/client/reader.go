@@ -143,7 +143,9 @@ func (c *Client) Manifest(ctx context.Context, repository, reference string) (oc
 		if err != nil {
 			return sendError(k, PlaceRegistry, c.base.Host, err)
 		}
-		m, err = readManifest(k, r, wanted, content)
+		if m, err = readManifest(k, r, wanted, content); err == nil {
+			c.sizes.learn(repository, content)
+		}
 		return err
 	})
 	return m, unwrapFinal(err)
