@@ -14,6 +14,7 @@ import (
 
 	"pierhead.dev/pierhead"
 	"pierhead.dev/pierhead/api"
+	"pierhead.dev/pierhead/engine"
 	"pierhead.dev/pierhead/engine/enginetest"
 )
 
@@ -196,6 +197,23 @@ func TestTheEndIsALineOfItsOwn(t *testing.T) {
 	k.final(id)
 	if got, want := k.logOf(id), k.head()+"half a line\nStopped: somebody asked for it\n"; got != want {
 		t.Errorf("the log is %q, want %q", got, want)
+	}
+}
+
+// A script without the bit for it is the commonest thing that does not start; it was told in the engine's words alone.
+func TestProgramThatMayNotBeExecuted(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	k.atCall(func(call string) error {
+		if call == "Start" {
+			return fmt.Errorf("starting container x: %w: permission denied", engine.ErrNotExecutable)
+		}
+		return nil
+	})
+	k.start(t.TempDir())
+	p := k.final(k.submit(func(s *api.Spec) { s.Command = []string{"./train.sh --fast"} })).Progress
+	if p.State != pierhead.ExecutionFailed || !p.StartedAt.IsZero() || !strings.Contains(p.Reason, `"./train.sh"`) || !strings.Contains(p.Hint, "chmod +x") {
+		t.Errorf("it ended with %+v", p)
 	}
 }
 

@@ -29,6 +29,12 @@ func (m mountRule) admit(mounts []pierhead.Mount) ([]engine.Mount, error) {
 			return nil, pierhead.NewProblem(pierhead.ErrBadInput,
 				fmt.Sprintf("mount destination %q is not an absolute path below /", mount.Destination), "")
 		}
+		for _, path := range []string{source, mount.Destination} {
+			if strings.ContainsFunc(path, func(r rune) bool { return r < ' ' || r == 0x7f || r == ',' || r == '"' }) {
+				return nil, pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("mount path %q has a comma, a quote or a control character", path),
+					"mount it under a plainer name: engines would read this one as something else")
+			}
+		}
 		admitted = append(admitted, engine.Mount{Source: source, Destination: filepath.Clean(mount.Destination), ReadOnly: mount.ReadOnly})
 	}
 	return admitted, nil
@@ -40,7 +46,8 @@ func (m mountRule) resolve(source string) (string, error) {
 	}
 	real, err := filepath.EvalSymlinks(source)
 	if err != nil {
-		return "", pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("mount source %q is not on this node", source), "")
+		return "", pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("mount source %q is not on this node", source),
+			"the operator makes the directory, or the step names another")
 	}
 	for _, path := range m.forbidden {
 		if resolved, err := filepath.EvalSymlinks(path); err == nil && (within(real, resolved) || within(resolved, real)) {

@@ -43,6 +43,7 @@ func TestMountsStayWithinWhatTheOperatorListed(t *testing.T) {
 		{"nothing", "/data", pierhead.ErrBadInput},
 		{"data", "data", pierhead.ErrBadInput},
 		{"data", "/", pierhead.ErrBadInput},
+		{"data", "/data,source=/etc", pierhead.ErrBadInput}, // Podman reads commas
 	} {
 		_, err := rule.admit([]pierhead.Mount{{Source: root + "/" + test.source, Destination: test.destination}})
 		if !errors.Is(err, test.kind) || (err == nil) != (test.kind == nil) {

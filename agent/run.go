@@ -173,11 +173,15 @@ func (r *run) launch(ctx context.Context, spec engine.Spec) error {
 
 // explainStart says what people can do about a container that did not start.
 func (r *run) explainStart(err error) error {
-	if !errors.Is(err, engine.ErrNoCommand) {
-		return fmt.Errorf("starting the container: %w", err)
-	}
 	arguments, shell := argv(r.rec.Execution.Spec.Command)
-	if shell {
+	switch {
+	case errors.Is(err, engine.ErrNotExecutable):
+		return &pierhead.Problem{Kind: pierhead.ErrBadInput, Cause: err,
+			Text: fmt.Sprintf("the image does not let %q be executed", arguments[0]),
+			Hint: "make it an executable file where the image is built (chmod +x), or name its interpreter: sh " + arguments[0]}
+	case !errors.Is(err, engine.ErrNoCommand):
+		return fmt.Errorf("starting the container: %w", err)
+	case shell:
 		return &pierhead.Problem{Kind: pierhead.ErrBadInput, Cause: err,
 			Text: "the image has no shell (sh), and this command needs one",
 			Hint: "write the command as one line without shell characters (|, &, ;, <, >, $, quotes and the like), or use an image with a shell"}

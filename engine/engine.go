@@ -53,7 +53,8 @@ type PlatformTeller interface {
 	Platform(ctx context.Context, imageID string) (string, error)
 }
 
-// An Engine is Docker or Podman by its API. Errors: ErrNotFound, ErrUnreachable, ErrNoCommand, found with errors.Is.
+// An Engine is Docker or Podman by its API. Errors: ErrNotFound, ErrUnreachable, ErrNoCommand, ErrNotExecutable,
+// found with errors.Is.
 type Engine interface {
 	// Version names the engine and its version, "podman 4.3.1".
 	Version(ctx context.Context) (string, error)
@@ -64,7 +65,8 @@ type Engine interface {
 	ImageID(ctx context.Context, name string) (string, error)
 	// Create makes a container and does not start it.
 	Create(ctx context.Context, spec Spec) (id string, err error)
-	// Start starts a created container. Errors: ErrNoCommand when the image has no such executable.
+	// Start starts a created container. Errors: ErrNoCommand when the image has no such program, ErrNotExecutable when
+	// it is one that may not be executed.
 	Start(ctx context.Context, id string) error
 	// Find returns the container with a name. Errors: ErrNotFound.
 	Find(ctx context.Context, name string) (State, error)

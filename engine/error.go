@@ -9,4 +9,6 @@ var (
 	ErrUnreachable = errors.New("the engine does not answer")
 	// ErrNoCommand: the container's first program is not in the image.
 	ErrNoCommand = errors.New("the image has no such program")
+	// ErrNotExecutable: the container's first program is there and may not be executed.
+	ErrNotExecutable = errors.New("the program may not be executed")
 )

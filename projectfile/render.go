@@ -40,6 +40,9 @@ func (s Step) Render(params map[string][]string, env map[string]string) (Rendere
 		}
 		out.Command = append(out.Command, line)
 	}
+	if Join(out.Command) == "" {
+		return Rendered{}, &Error{Kind: ErrValue, Text: fmt.Sprintf("the command of step %q is empty", clip(s.Name)), Hint: "write what it runs"}
+	}
 	return out, nil
 }
 

@@ -214,3 +214,16 @@ func TestJoin(t *testing.T) {
 		}
 	}
 }
+
+// A step that did nothing used to succeed.
+func TestBlankCommandIsRefused(t *testing.T) {
+	for _, command := range []string{`"  "`, `["", " "]`, `"{parameters}"`} {
+		file, _, err := Parse([]byte("- step: {name: a, image: b, command: " + command + "}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := file.Steps[0].Render(nil, nil); !errors.Is(err, ErrValue) {
+			t.Errorf("command %s: %v", command, err)
+		}
+	}
+}

@@ -111,12 +111,16 @@ func check(spec engine.Spec, podman bool) error {
 	return nil
 }
 
-// Start starts a created container. Errors: engine.ErrNoCommand when the image has no such executable.
+// Start starts a created container. Errors: engine.ErrNoCommand when the image has no such program, and
+// engine.ErrNotExecutable when it may not be executed.
 func (e *Engine) Start(ctx context.Context, id string) error {
 	doing := "starting container " + id
 	_, err := e.api.ContainerStart(ctx, id, client.ContainerStartOptions{})
-	if err != nil && noCommand.MatchString(err.Error()) {
+	switch {
+	case err != nil && noCommand.MatchString(err.Error()):
 		return fmt.Errorf("%s: %w: %s", doing, engine.ErrNoCommand, engineWords(err))
+	case err != nil && notExecutable.MatchString(err.Error()):
+		return fmt.Errorf("%s: %w: %s", doing, engine.ErrNotExecutable, engineWords(err))
 	}
 	return e.failed(doing, err)
 }

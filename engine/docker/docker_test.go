@@ -73,11 +73,15 @@ func TestStartErrors(t *testing.T) {
 		`crun: cannot stat ` + "`/tmp/gone`" + `: No such file or directory: OCI runtime attempted to invoke a command that was not found`:                                                                               false,
 		`OCI runtime create failed: runc create failed: unable to start container process: error mounting "/tmp/gone" to rootfs at "/data": stat /tmp/gone: no such file or directory: unknown`:                          false,
 		`runc: runc create failed: unable to start container process: exec: "/etc/passwd": permission denied: OCI permission denied`:                                                                                     false,
+		`crun: open executable: Permission denied: OCI permission denied`:                                                                                                                                                false,
 		`runc: runc create failed: unable to start container process: error during container init: error setting rlimits for ready process: error setting rlimit type 7: operation not permitted: OCI permission denied`: false,
 	} {
 		f := newPodman(t)
 		f.answer("POST /v1.41/containers/x/start", http.StatusInternalServerError, message(words))
 		err := f.engine(t).Start(t.Context(), "x")
+		if denied := strings.Contains(words, "\"/etc/passwd\": permission denied") || strings.Contains(words, "open executable"); errors.Is(err, engine.ErrNotExecutable) != denied {
+			t.Errorf("%s: %v", words, err)
+		}
 		if err == nil || errors.Is(err, engine.ErrNoCommand) != isNoCommand || !strings.Contains(err.Error(), words) {
 			t.Errorf("%s\ngives %v", words, err)
 		}

@@ -54,3 +54,8 @@ func engineWords(err error) string {
 //	crun: executable file `nope` not found in $PATH             executable file `/nope` not found: No such file or directory
 var noCommand = regexp.MustCompile("exec: \"[^\"]*\": (executable file not found|(stat [^:]*: )?no such file or directory)|" +
 	"executable file [`'\"][^`'\"]*[`'\"] not found")
+
+// notExecutable finds what they say of a directory, or of a file without the bit for it.
+//
+//	runc: exec: "/train.sh": permission denied      crun: open executable: Permission denied
+var notExecutable = regexp.MustCompile("exec: \"[^\"]*\": permission denied|open executable: Permission denied")
