@@ -130,8 +130,8 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 	var record tls.RecordHeaderError
 	switch {
 	case errors.As(err, &unknown):
-		hint = "the server's certificate is of an unknown authority: give the CA of the server"
-	case errors.As(err, &record):
+		hint = "the server's certificate is of an unknown authority: name the file with the server's CA in PIER_CA"
+	case errors.As(err, &record) || strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"): // net/http's words for it
 		hint = "the server speaks plain HTTP there: write http:// in its address"
 	}
 	return &pierhead.Problem{Kind: pierhead.ErrUnreachable, Text: fmt.Sprintf("no answer from %s: %v", c.base, err), Hint: hint, Cause: err}

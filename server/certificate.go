@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -35,7 +36,11 @@ const (
 )
 
 // authorityFile holds the authority's key and certificate in one file, so that no crash leaves one without the other.
-const authorityFile = "ca.pem"
+// trustFile is the certificate alone, for people to copy to clients.
+const (
+	authorityFile = "authority.pem"
+	trustFile     = "ca.pem"
+)
 
 // An authority signs this server's certificates; its own is what clients trust.
 type authority struct {
@@ -50,28 +55,48 @@ func openAuthority(directory string, now func() time.Time) (*authority, error) {
 	}
 	path := filepath.Join(directory, authorityFile)
 	text, err := os.ReadFile(path)
+	var opened *authority
+	switch {
+	case err == nil:
+		if opened, err = parseAuthority(path, text); err != nil {
+			return nil, err
+		}
+	case errors.Is(err, fs.ErrNotExist):
+		opened, err = makeAuthority(path, now())
+	}
 	if err == nil {
-		return parseAuthority(path, text)
+		err = opened.layOut(filepath.Join(directory, trustFile))
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("certificate authority: %w", err)
-	}
-	made, err := newAuthority(now())
 	if err != nil {
 		return nil, fmt.Errorf("certificate authority: %w", err)
+	}
+	return opened, nil
+}
+
+// makeAuthority makes an authority and keeps it at path.
+func makeAuthority(path string, now time.Time) (*authority, error) {
+	made, err := newAuthority(now)
+	if err != nil {
+		return nil, err
 	}
 	key, err := x509.MarshalPKCS8PrivateKey(made.key)
 	if err != nil {
-		return nil, fmt.Errorf("certificate authority: %w", err)
+		return nil, err
 	}
+	directory := filepath.Dir(path)
 	if err := durable.NewDirs(durable.OS{}, filepath.Dir(directory)).Ensure(directory); err != nil {
-		return nil, fmt.Errorf("certificate authority: %w", err)
+		return nil, err
 	}
-	text = append(made.pem(), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...)
-	if err := durable.WriteFile(durable.OS{}, path, text); err != nil {
-		return nil, fmt.Errorf("certificate authority: %w", err)
+	text := append(made.pem(), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...)
+	return made, durable.WriteFile(durable.OS{}, path, text)
+}
+
+// layOut writes the certificate, and never the key, where people find it.
+func (a *authority) layOut(path string) error {
+	if written, err := os.ReadFile(path); err == nil && bytes.Equal(written, a.pem()) {
+		return nil
 	}
-	return made, nil
+	return durable.WriteFile(durable.OS{}, path, a.pem())
 }
 
 func parseAuthority(path string, text []byte) (*authority, error) {

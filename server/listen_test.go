@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -134,8 +135,12 @@ func TestSelfSignedTLS(t *testing.T) {
 		}
 		connection.Close()
 	}
-	if info, err := os.Stat(filepath.Join(directory, "ca.pem")); err != nil || info.Mode().Perm() != 0o600 {
+	if info, err := os.Stat(filepath.Join(directory, "authority.pem")); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the authority's file: %v, %v", info, err)
+	}
+	// Regression: ca.pem, which people copy to their clients, had the authority's key in it.
+	if text, err := os.ReadFile(filepath.Join(directory, "ca.pem")); err != nil || !bytes.Equal(text, listener.CA) || bytes.Contains(text, []byte("KEY")) {
+		t.Errorf("what clients get: %s, %v", text, err)
 	}
 	again, err := server.Listen(t.Context(), config)
 	k.must(err)
@@ -143,7 +148,7 @@ func TestSelfSignedTLS(t *testing.T) {
 	if again.CAHash != listener.CAHash {
 		t.Error("a restart made another authority")
 	}
-	k.must(os.WriteFile(filepath.Join(directory, "ca.pem"), []byte("broken"), 0o600))
+	k.must(os.WriteFile(filepath.Join(directory, "authority.pem"), []byte("broken"), 0o600))
 	if _, err := server.Listen(t.Context(), config); !errors.Is(err, pierhead.ErrBadInput) {
 		t.Errorf("a broken authority: %v", err)
 	}
@@ -223,7 +228,7 @@ func authorityText(t *testing.T) []byte {
 		t.Fatal(err)
 	}
 	listener.Close()
-	text, err := os.ReadFile(filepath.Join(directory, "ca.pem"))
+	text, err := os.ReadFile(filepath.Join(directory, "authority.pem"))
 	if err != nil {
 		t.Fatal(err)
 	}

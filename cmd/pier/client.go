@@ -26,7 +26,7 @@ func clientOf(c clientContext) (*api.Client, error) {
 	if c.CA != "" {
 		config.CAs = x509.NewCertPool()
 		if !config.CAs.AppendCertsFromPEM([]byte(c.CA)) {
-			return nil, pierhead.NewProblem(pierhead.ErrBadInput, "the context's ca is no PEM certificate", "")
+			return nil, pierhead.NewProblem(pierhead.ErrBadInput, "the server's CA is no PEM certificate", "see the file that PIER_CA names, or the ca in the contexts")
 		}
 	}
 	return api.NewClient(config)
