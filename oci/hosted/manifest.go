@@ -45,6 +45,7 @@ type parsed struct {
 	subject      digest.Digest
 	artifactType string
 	annotations  map[string]string
+	ambiguous    bool // a manifest and an index at once
 }
 
 // parseManifest reads a manifest that was pushed as a media type; "" is whatever it says itself. Error:
@@ -63,8 +64,10 @@ func parseManifest(mediaType string, content []byte) (parsed, error) {
 	}
 	p := parsed{mediaType: mediaType, artifactType: doc.ArtifactType, annotations: doc.Annotations}
 	if mediaType == v1.MediaTypeImageManifest || mediaType == mediaDockerManifest {
+		p.ambiguous = doc.Manifests != nil
 		err = p.image(doc)
 	} else {
+		p.ambiguous = doc.Config != nil || doc.Layers != nil
 		p.children, err = digestsOf("manifests", doc.Manifests)
 	}
 	if err == nil && doc.Subject != nil {

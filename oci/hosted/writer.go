@@ -33,6 +33,10 @@ func (r *Registry) PutManifest(ctx context.Context, repository string, m oci.Man
 		return oci.Pushed{}, err
 	}
 	p, err := parseManifest(m.MediaType, m.Content)
+	if err == nil && p.ambiguous {
+		// One digest would stand for two images, by the media type that the client was told (CVE-2021-41190).
+		err = oci.ErrManifestInvalid.With("it has the fields of a manifest and those of an index")
+	}
 	if err != nil {
 		return oci.Pushed{}, err
 	}

@@ -157,15 +157,17 @@ func testInvalid(t *testing.T, r oci.Registry) {
 	_, err = r.PutManifest(ctx, repo, wrong, nil)
 	want(t, err, oci.ErrDigestInvalid)
 	for name, m := range map[string]oci.Manifest{
-		"not JSON":           {MediaType: v1.MediaTypeImageManifest, Content: []byte("{")},
-		"not an object":      {MediaType: v1.MediaTypeImageManifest, Content: []byte("[]")},
-		"no schema version":  {MediaType: v1.MediaTypeImageIndex, Content: []byte(`{"manifests":[]}`)},
-		"no config":          {MediaType: v1.MediaTypeImageManifest, Content: []byte(`{"schemaVersion":2,"layers":[]}`)},
-		"another media type": {MediaType: v1.MediaTypeImageIndex, Content: good.Content},
-		"unknown type":       {MediaType: "text/plain", Content: []byte(`{"schemaVersion":2}`)},
-		"schema 1":           {MediaType: "application/vnd.docker.distribution.manifest.v1+prettyjws", Content: []byte(`{"schemaVersion":1}`)},
-		"bad digest":         {MediaType: v1.MediaTypeImageIndex, Content: []byte(`{"schemaVersion":2,"manifests":[{"digest":"sha256:../../x","size":1}]}`)},
-		"bad subject":        {MediaType: v1.MediaTypeImageIndex, Content: []byte(`{"schemaVersion":2,"manifests":[],"subject":{"digest":"x","size":1}}`)},
+		"not JSON":                  {MediaType: v1.MediaTypeImageManifest, Content: []byte("{")},
+		"not an object":             {MediaType: v1.MediaTypeImageManifest, Content: []byte("[]")},
+		"no schema version":         {MediaType: v1.MediaTypeImageIndex, Content: []byte(`{"manifests":[]}`)},
+		"no config":                 {MediaType: v1.MediaTypeImageManifest, Content: []byte(`{"schemaVersion":2,"layers":[]}`)},
+		"another media type":        {MediaType: v1.MediaTypeImageIndex, Content: good.Content},
+		"unknown type":              {MediaType: "text/plain", Content: []byte(`{"schemaVersion":2}`)},
+		"schema 1":                  {MediaType: "application/vnd.docker.distribution.manifest.v1+prettyjws", Content: []byte(`{"schemaVersion":1}`)},
+		"bad digest":                {MediaType: v1.MediaTypeImageIndex, Content: []byte(`{"schemaVersion":2,"manifests":[{"digest":"sha256:../../x","size":1}]}`)},
+		"an index with layers":      {MediaType: v1.MediaTypeImageIndex, Content: []byte(`{"schemaVersion":2,"manifests":[],"layers":[]}`)},
+		"a manifest with manifests": {MediaType: v1.MediaTypeImageManifest, Content: bytes.Replace(good.Content, []byte(`{`), []byte(`{"manifests":[],`), 1)},
+		"bad subject":               {MediaType: v1.MediaTypeImageIndex, Content: []byte(`{"schemaVersion":2,"manifests":[],"subject":{"digest":"x","size":1}}`)},
 	} {
 		_, err := r.PutManifest(ctx, repo, m, []string{"v1"})
 		if !errors.Is(err, oci.ErrManifestInvalid) {
