@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -54,6 +55,9 @@ func choosePlatform(ctx context.Context, reader oci.Reader, repository, digest s
 	return choice, nil
 }
 
+// plainVariants are those of amd64 and arm64 that every such processor runs.
+var plainVariants = []string{"", "v1", "v8"}
+
 func isIndex(mediaType string) bool {
 	for _, indexType := range indexTypes {
 		if mediaType == indexType {
@@ -63,22 +67,34 @@ func isIndex(mediaType string) bool {
 	return false
 }
 
+// forThisMachine chooses as engines do: of several, one that asks for no newer processor than every one of its kind is.
 func forThisMachine(manifests []ocispec.Descriptor) (ocispec.Descriptor, error) {
 	var others []string
+	var newer *ocispec.Descriptor
 	for _, m := range manifests {
 		switch {
 		case m.Platform == nil: // an index without platforms lists one image, or none that could be told apart
 			if len(manifests) == 1 {
 				return m, nil
 			}
-		case m.Platform.OS == "linux" && m.Platform.Architecture == runtime.GOARCH:
+		case m.Platform.OS == "linux" && m.Platform.Architecture == runtime.GOARCH && slices.Contains(plainVariants, m.Platform.Variant):
 			return m, nil
+		case m.Platform.OS == "linux" && m.Platform.Architecture == runtime.GOARCH:
+			if newer == nil {
+				newer = &m
+			}
 		case m.Platform.OS != "unknown": // attestations say "unknown/unknown"
 			others = append(others, m.Platform.OS+"/"+m.Platform.Architecture)
 		}
 	}
-	return ocispec.Descriptor{}, pierhead.NewProblem(pierhead.ErrPull,
-		fmt.Sprintf("the image is not made for this node's platform linux/%s, only for: %s", runtime.GOARCH, strings.Join(others, ", ")),
+	if newer != nil {
+		return *newer, nil
+	}
+	text := fmt.Sprintf("the image is not made for this node's platform linux/%s", runtime.GOARCH)
+	if len(others) > 0 {
+		text += ", only for: " + strings.Join(others, ", ")
+	}
+	return ocispec.Descriptor{}, pierhead.NewProblem(pierhead.ErrPull, text,
 		"build and push it for linux/"+runtime.GOARCH+" too")
 }
 

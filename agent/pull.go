@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync/atomic"
 
 	"github.com/opencontainers/go-digest"
@@ -105,17 +106,25 @@ func (r *run) fetch(ctx context.Context, reference image.Reference, repository s
 		id, err = r.agent.Engine.Pull(ctx, source)
 		return err
 	})
-	if cause := ticket.failure(); cause != nil && err != nil {
-		err = cause // what the registry said, rather than what the engine made of it
-	}
 	if err != nil {
-		return "", r.pullFailed(ctx, reference, err)
+		cause := ticket.failure() // what the registry said, rather than what the engine made of it
+		if cause == nil {
+			cause = engineFailed(reference, source, err)
+		}
+		return "", r.pullFailed(ctx, reference, cause)
 	}
 	if err := r.tellAnonymous(access); err != nil { // the login may have been refused in the middle
 		return "", err
 	}
 	r.agent.images.remember(r.scope(), reference, r.rec.Progress, id)
 	return id, nil
+}
+
+// engineFailed is what stopped a pull for which the registry gave all that it was asked for.
+func engineFailed(reference image.Reference, source engine.ImageSource, err error) error {
+	return &pierhead.Problem{Kind: pierhead.ErrPull, Cause: err,
+		Text: fmt.Sprintf("%s cannot be pulled: the engine says: %s", reference, strings.TrimPrefix(err.Error(), "pulling "+source.Reference+": ")),
+		Hint: "the registry gave what was asked of it; the node's operator looks at the engine, its log and its disk"}
 }
 
 // pullFailed makes any error of a pull one for people, and an event. A pull that was given up is neither.

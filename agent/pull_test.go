@@ -144,6 +144,23 @@ func TestImageForAnotherPlatformIsNoted(t *testing.T) {
 	}
 }
 
+// The engine's own trouble used to come with its name for our end-point and a hint at the credential.
+func TestEnginesTroubleIsNotTheRegistrys(t *testing.T) {
+	t.Parallel()
+	k := newKit(t)
+	k.atCall(func(call string) error {
+		if call == "Pull" {
+			return errors.New("writing blob: no room")
+		}
+		return nil
+	})
+	k.start(t.TempDir())
+	p := k.final(k.submit()).Progress
+	if want := k.image + " cannot be pulled: the engine says: writing blob: no room"; p.Reason != want || !p.PullFailed || !strings.Contains(p.Hint, "the engine") {
+		t.Errorf("it ended with %+v, want %q", p, want)
+	}
+}
+
 // What went wrong with the bytes themselves used to be told with a hint at the credential.
 func TestDamagedContentIsTold(t *testing.T) {
 	t.Parallel()
