@@ -20,9 +20,13 @@ func (p *program) auditCommand() *cobra.Command {
 	flags.StringVar(&filter.Action, "action", "", `only an action, such as registry.create, or a noun's with its dot: "registry."`)
 	flags.StringVar(&filter.Object, "object", "", "only on an object")
 	flags.StringVar(&filter.Outcome, "outcome", "", "only ok, refused or failed")
-	flags.IntVar(&filter.Limit, "limit", 50, "how many at most")
+	flags.IntVar(&filter.Limit, "limit", 50, "how many at most; 0: all")
 	list.RunE = p.call(func(ctx context.Context, client *api.Client, _ []string) error {
-		entries, err := client.Audit(ctx, filter)
+		entries, err := pages(filter.Limit, func(e api.AuditEntry) string { return e.ID }, func(before string, size int) ([]api.AuditEntry, error) {
+			page := filter
+			page.Before, page.Limit = before, size
+			return client.Audit(ctx, page)
+		})
 		if err != nil {
 			return err
 		}
@@ -45,13 +49,17 @@ func (p *program) eventCommand() *cobra.Command {
 	list.Flags().StringVar(&organization, "org", "", "the organization (PIER_ORG)")
 	list.Flags().StringVar(&filter.Kind, "kind", "", "only one kind: credential.used, credential.refused, pull.anonymous, pull.failed")
 	list.Flags().StringVar(&filter.ExecutionID, "execution", "", "only of an execution")
-	list.Flags().IntVar(&filter.Limit, "limit", 50, "how many at most")
+	list.Flags().IntVar(&filter.Limit, "limit", 50, "how many at most; 0: all")
 	list.RunE = p.call(func(ctx context.Context, client *api.Client, _ []string) error {
 		name, err := p.organization(ctx, client, organization)
 		if err != nil {
 			return err
 		}
-		events, err := client.Events(ctx, name, filter)
+		events, err := pages(filter.Limit, func(e api.Event) string { return e.ID }, func(before string, size int) ([]api.Event, error) {
+			page := filter
+			page.Before, page.Limit = before, size
+			return client.Events(ctx, name, page)
+		})
 		if err != nil {
 			return err
 		}

@@ -43,16 +43,19 @@ func (p *program) executionListCommand() *cobra.Command {
 	c := &cobra.Command{Use: "list", Short: "List executions, newest first", Args: arguments()}
 	c.Flags().StringVar(&project, "project", "", "only of a project, OWNER/NAME")
 	c.Flags().StringVar(&state, "state", "", "only in a state: queued, pulling, running, succeeded, failed or stopped")
-	c.Flags().IntVar(&limit, "limit", 50, "how many at most")
+	c.Flags().IntVar(&limit, "limit", 50, "how many at most; 0: all")
 	c.RunE = p.call(func(ctx context.Context, client *api.Client, _ []string) error {
-		filter := api.ExecutionFilter{State: state, Limit: limit}
+		filter := api.ExecutionFilter{State: state}
 		if project != "" {
 			var err error
 			if filter.Owner, filter.Project, err = splitProject(project); err != nil {
 				return err
 			}
 		}
-		list, err := client.Executions(ctx, filter)
+		list, err := pages(limit, func(e api.Execution) string { return e.ID }, func(before string, size int) ([]api.Execution, error) {
+			filter.Before, filter.Limit = before, size
+			return client.Executions(ctx, filter)
+		})
 		if err != nil {
 			return err
 		}
