@@ -16,9 +16,10 @@ import (
 
 // clients are the folders that may make HTTP clients of their own, and why.
 var clients = map[string]string{
-	"egress":        "this one",
-	"api":           "the client of our own server, whose address its operator gives",
-	"engine/docker": "the engine's socket",
+	"egress":          "this one",
+	"api":             "the client of our own server, whose address its operator gives",
+	"engine/docker":   "the engine's socket",
+	"identity/google": "the cloud's own API at addresses that its library derives, and the metadata service",
 }
 
 // outward are the names with which a program reaches out by itself.
