@@ -68,7 +68,7 @@ func drawing(ctx context.Context, client *api.Client, id string, to io.Writer) (
 
 // drawPull shows the bytes of the image until the container runs.
 func drawPull(ctx context.Context, client *api.Client, id string, bars *mpb.Progress) {
-	var bar *mpb.Bar
+	var bar, waiting *mpb.Bar
 	ticker := time.NewTicker(pollEvery)
 	defer ticker.Stop()
 	for {
@@ -77,6 +77,7 @@ func drawPull(ctx context.Context, client *api.Client, id string, bars *mpb.Prog
 			break
 		}
 		state := pierhead.ExecutionState(e.State)
+		waiting = showWaiting(bars, waiting, err == nil && state == pierhead.ExecutionQueued)
 		if err == nil && e.ImageBytes > 0 && bar == nil && state == pierhead.ExecutionPulling {
 			bar = bars.AddBar(e.ImageBytes, mpb.BarRemoveOnComplete(),
 				mpb.PrependDecorators(decor.Name("pulling "), decor.CountersKibiByte("% .1f / % .1f")),
@@ -93,9 +94,22 @@ func drawPull(ctx context.Context, client *api.Client, id string, bars *mpb.Prog
 		case <-ctx.Done():
 		}
 	}
+	showWaiting(bars, waiting, false)
 	if bar != nil {
 		bar.Abort(true)
 	}
+}
+
+// showWaiting has a line on the terminal while an execution waits for its turn, and returns it.
+func showWaiting(bars *mpb.Progress, line *mpb.Bar, waits bool) *mpb.Bar {
+	switch {
+	case waits && line == nil:
+		return bars.New(0, mpb.NopStyle(), mpb.BarRemoveOnComplete(), mpb.PrependDecorators(decor.Name("queued: waiting for a node that has room")))
+	case !waits && line != nil:
+		line.Abort(true)
+		return nil
+	}
+	return line
 }
 
 // aboveBar writes lines above the bar while there is one, and plainly when it is gone.

@@ -17,9 +17,18 @@ import (
 
 // The bar of a pull whose container had run, or whose watching was given up, used to stay on the terminal.
 func TestNothingStaysOfTheBar(t *testing.T) {
+	for word, execution := range map[string]string{
+		"pulling": `{"id": "exe_1", "state": "pulling", "pulled_bytes": 300, "image_bytes": 1000}`,
+		"queued":  `{"id": "exe_1", "state": "queued"}`,
+	} {
+		t.Run(word, func(t *testing.T) { nothingStays(t, word, execution) })
+	}
+}
+
+func nothingStays(t *testing.T, word, execution string) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprint(w, `{"id": "exe_1", "state": "pulling", "pulled_bytes": 300, "image_bytes": 1000}`)
+		fmt.Fprint(w, execution)
 	}))
 	defer server.Close()
 	client, err := api.NewClient(api.ClientConfig{URL: server.URL, Token: "t"})
@@ -28,24 +37,25 @@ func TestNothingStaysOfTheBar(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	screen := &screen{drawn: make(chan struct{})}
+	screen := &screen{word: word, drawn: make(chan struct{})}
 	_, drawn := drawing(ctx, client, "exe_1", screen)
 	<-screen.drawn
 	cancel()
 	<-drawn
-	if last := screen.text[strings.LastIndex(screen.text, "\x1b["):]; strings.Contains(last, "pulling") {
+	if last := screen.text[strings.LastIndex(screen.text, "\x1b["):]; strings.Contains(last, word) {
 		t.Errorf("the last that was drawn is %q", last)
 	}
 }
 
-// A screen keeps what is drawn on it, and tells when that was a bar.
+// A screen keeps what is drawn on it, and tells when the word was there for the first time.
 type screen struct {
 	text  string
+	word  string
 	drawn chan struct{}
 }
 
 func (s *screen) Write(p []byte) (int, error) {
-	if bar := []byte("pulling"); bytes.Contains(p, bar) && !strings.Contains(s.text, string(bar)) {
+	if bytes.Contains(p, []byte(s.word)) && !strings.Contains(s.text, s.word) {
 		defer close(s.drawn)
 	}
 	s.text += string(p)
