@@ -200,3 +200,14 @@ func TestNewRefusesLikelyMistakes(t *testing.T) {
 		t.Error("a server without a store")
 	}
 }
+
+// A path of the registry stands in the log of requests, but not with all of the 64 KiB that a client may send.
+func TestLongPathsInTheLog(t *testing.T) {
+	k := newKit(t)
+	if status, _, _ := k.send("GET", "/v2/"+strings.Repeat("a", 10_000), "", ""); status != http.StatusNotFound {
+		t.Errorf("status %d", status)
+	}
+	if log := k.log.String(); !strings.Contains(log, "/v2/aaa") || strings.Contains(log, strings.Repeat("a", 600)) {
+		t.Errorf("the log has %d bytes", len(log))
+	}
+}

@@ -119,6 +119,9 @@ func (s *Server) recovered(known *record, r *http.Request) {
 	s.refuse(known, r, errors.New("panic"))
 }
 
+// maxLogged is more than the path of any manifest, in bytes; what is longer is made to fill the log.
+const maxLogged = 512
+
 // logRequest names the route for the API, where paths may hold what was mistyped, and the path for the registry. It
 // never has the query: tokens and signatures travel there.
 func (s *Server) logRequest(r *http.Request, known *record, began time.Time) {
@@ -128,7 +131,7 @@ func (s *Server) logRequest(r *http.Request, known *record, began time.Time) {
 	}
 	where := r.Pattern
 	if strings.HasPrefix(r.URL.Path, "/v2/") && !strings.Contains(r.URL.Path, "pier_") {
-		where = r.URL.Path
+		where = r.URL.Path[:min(len(r.URL.Path), maxLogged)]
 	}
 	remote, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
