@@ -18,7 +18,8 @@
 // environment, and credentials sealed to a data-plane key. credential/ is a registry login and the hosts that it is
 // for. egress/ is the only way out to addresses that others choose: dial rules, redirects, realms, evidence.
 // internal/ has durable (writes that survive a crash), ids, tokens (the signing of registry tokens), suggest (the word that
-// somebody meant), and skip (a stream that is read again).
+// somebody meant), skip (a stream that is read again), and tokendir (the
+// OIDC tokens that a platform put on a node).
 //
 // # Floor 1: nouns and bytes
 //
