@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -75,6 +76,8 @@ func (f *registryFlags) check() error {
 		return pierhead.NewProblem(pierhead.ErrBadInput, "--secret, --username, --identity and --no-credential exclude each other", "say one of them")
 	case f.enable && f.disable:
 		return pierhead.NewProblem(pierhead.ErrBadInput, "--enable and --disable exclude each other", "say one of them")
+	case strings.Contains(f.username, ":"): // RFC 7617: a server would cut it there
+		return pierhead.NewProblem(pierhead.ErrBadInput, "the user name has a colon in it, which no registry can be sent", "say the name alone; the password comes from standard input")
 	case (f.username != "") != f.passwordIn:
 		return pierhead.NewProblem(pierhead.ErrBadInput, "--username and --password-stdin need each other", "for example: --username robot --password-stdin < FILE")
 	}

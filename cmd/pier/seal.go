@@ -41,7 +41,7 @@ func (p *program) seal(ctx context.Context, client *api.Client, f *registryFlags
 	binding := sealed.Binding{OrganizationID: organization.ID, RegistryID: r.ID, Type: r.Type, Hosts: hosts}
 	text, err := sealed.Seal(public, binding, f.username, password)
 	if err != nil {
-		return pierhead.NewProblem(pierhead.ErrBadInput, "sealing the login: "+err.Error(), "")
+		return pierhead.NewProblem(pierhead.ErrBadInput, err.Error(), "")
 	}
 	r.Credential.Secret, r.Credential.Identity, r.Credential.Sealed = "", "", &api.Sealed{Text: text}
 	return nil
