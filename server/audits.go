@@ -14,6 +14,8 @@ import (
 type AuditLog interface {
 	// Audit lists entries, newest first. Errors: pierhead.ErrNotFound, ErrNotAllowed, ErrBadInput.
 	Audit(ctx context.Context, c pierhead.Caller, f audit.Filter) ([]audit.Entry, error)
+	// Record writes an entry about a caller that no other method of the store writes.
+	Record(ctx context.Context, c pierhead.Caller, e audit.Entry) error
 }
 
 type listAudit struct {

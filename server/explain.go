@@ -7,6 +7,7 @@ import (
 
 	"pierhead.dev/pierhead"
 	"pierhead.dev/pierhead/api"
+	"pierhead.dev/pierhead/audit"
 	"pierhead.dev/pierhead/image"
 )
 
@@ -31,6 +32,9 @@ type subject struct {
 func (s *Server) explain(ctx context.Context, c pierhead.Caller, in explainImage) (api.Explanation, error) {
 	about, err := s.subjectOf(ctx, c, in.Body)
 	if err != nil {
+		return api.Explanation{}, err
+	}
+	if err := s.config.Store.Record(ctx, c, about.entry()); err != nil {
 		return api.Explanation{}, err
 	}
 	answer, answered := s.questions.ask(ctx, about.question(), s.config.ExplainWait)
@@ -107,6 +111,19 @@ func (a subject) question() api.Question {
 		Image: a.image.Written(), Project: a.project.Name, Owner: a.project.Owner, Personal: a.project.Personal(),
 		Organization: a.organization.Name, OrganizationID: a.organization.ID, Action: a.action(),
 	}
+}
+
+// entry is the question in the audit log: the node that answers knows nothing of who asked. It belongs to the
+// organization, or to the person whose personal project it is about.
+func (a subject) entry() audit.Entry {
+	e := audit.Entry{Action: "image.explain", Object: "image " + a.image.String(), OrganizationID: a.organization.ID, Outcome: audit.OK, Detail: map[string]string{"action": a.action()}}
+	if a.project.ID != "" {
+		e.Detail["project"] = a.project.FullName()
+	}
+	if e.OrganizationID == "" {
+		e.OrganizationID = a.project.PersonID
+	}
+	return e
 }
 
 // label writes who and what was asked about: the server's own knowledge, whoever answered.

@@ -41,6 +41,12 @@ func TestExplainWithoutAnAgent(t *testing.T) {
 	if e.Outcome != api.OutcomeAnonymous || !e.Steps[3].Taken || e.Credential != nil || e.Hint == "" {
 		t.Errorf("explanation is %+v", e)
 	}
+	// Regression: the log said that the node had asked, and nothing of bob.
+	entries, err := k.client("alice").Audit(t.Context(), api.AuditFilter{Organization: "acme", Action: "image.explain"})
+	k.must(err)
+	if len(entries) != 2 || entries[0].Caller != "bob" || entries[0].Object != "image other.example/a:b" || entries[0].Detail["project"] != "acme/vision" {
+		t.Errorf("the audit log has %+v", entries)
+	}
 	if e, err = k.client("bob").Explain(t.Context(), api.ExplainRequest{Image: "other.example/a:b", Project: "acme/vision", Action: "push"}); err != nil || e.Outcome != api.OutcomeFailed {
 		t.Errorf("a push: %+v, %v", e, err)
 	}
