@@ -1,0 +1,49 @@
+package azure
+
+import (
+	"encoding/base64"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// The metadata service is never behind a proxy.
+func TestProxyIsNotForTheMetadataService(t *testing.T) {
+	t.Setenv("HTTP_PROXY", "http://proxy.example.com:3128")
+	t.Setenv("HTTPS_PROXY", "http://proxy.example.com:3128")
+	t.Setenv("NO_PROXY", "")
+	for address, proxied := range map[string]bool{
+		"http://169.254.169.254/metadata": false, "http://127.0.0.1:41741/msi/token": false, "http://[fe80::1]/": false, "http://[::1]/": false,
+		"https://login.microsoftonline.com/": true, "https://acme.vault.azure.net/": true,
+	} {
+		r, err := http.NewRequest(http.MethodGet, address, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		proxy, err := proxyFor(r)
+		if err != nil || (proxy != nil) != proxied {
+			t.Errorf("%s: %v, %v", address, proxy, err)
+		}
+	}
+}
+
+func FuzzPrincipalOf(f *testing.F) {
+	for _, claims := range []string{
+		`{"appid":"01234567-89ab-cdef-0123-456789abcdef","oid":"01234567-89ab-cdef-0123-456789abcdef","xms_mirid":"/subscriptions/x/userAssignedIdentities/y"}`,
+		`{"azp":"x\n","oid":1}`, `[]`, `{`,
+	} {
+		f.Add("e30." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".c2ln")
+	}
+	f.Add("..")
+	f.Fuzz(func(t *testing.T, token string) {
+		p := principalOf(token)
+		for _, id := range []string{p.Client, p.Object, p.Tenant} {
+			if id != "" && !IsID(id) {
+				t.Errorf("%q passes as an id", id)
+			}
+		}
+		if text := p.String(); strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) || len(text) > 1000 {
+			t.Errorf("%q is not fit to print", text)
+		}
+	})
+}
