@@ -44,10 +44,10 @@ func parse(r exchange.Request) (*azure.ServicePrincipal, error) {
 	if err != nil {
 		return nil, content(err.Error())
 	}
-	if !isPrincipal(fields) {
-		return nil, plain(fields)
+	if isPrincipal(fields) {
+		return read(r, fields)
 	}
-	return read(r, fields)
+	return nil, plain(fields)
 }
 
 // isPrincipal tells by one key that no plain login has.
@@ -73,11 +73,35 @@ func plain(fields map[string]json.RawMessage) error {
 
 // read takes the parts out of the secret: strictly, because what is guessed here is sent to somebody.
 func read(r exchange.Request, fields map[string]json.RawMessage) (*azure.ServicePrincipal, error) {
+	texts, err := textsOf(fields)
+	if err != nil {
+		return nil, err
+	}
+	var parts [3]string
+	for i, part := range []struct {
+		what string
+		keys []string
+	}{{"tenant", tenantKeys}, {"application's id", clientKeys}, {"client secret", secretKeys}} {
+		if parts[i], err = one(texts, part.what, part.keys); err != nil {
+			return nil, err
+		}
+	}
+	if err := check(parts[0], parts[1], parts[2]); err != nil {
+		return nil, err
+	}
+	if err := checkPlace(r, texts); err != nil {
+		return nil, err
+	}
+	return &azure.ServicePrincipal{Tenant: parts[0], Client: parts[1], Secret: secret.NewValue([]byte(parts[2]))}, nil
+}
+
+// textsOf reads the members that say something.
+func textsOf(fields map[string]json.RawMessage) (map[string]string, error) {
 	known := slices.Concat(tenantKeys, clientKeys, secretKeys, idleKeys, []string{authorityKey, "server"})
 	texts := map[string]string{}
 	for key, field := range fields {
 		if !slices.Contains(known, key) {
-			return nil, content("the service principal in the secret has a key that none is known by")
+			return nil, content("the service principal in the secret has a key that is not known")
 		}
 		if slices.Contains(idleKeys, key) {
 			continue
@@ -88,25 +112,7 @@ func read(r exchange.Request, fields map[string]json.RawMessage) (*azure.Service
 		}
 		texts[key] = *text
 	}
-	tenant, err := one(texts, "tenant", tenantKeys)
-	if err != nil {
-		return nil, err
-	}
-	client, err := one(texts, "application's id", clientKeys)
-	if err != nil {
-		return nil, err
-	}
-	password, err := one(texts, "client secret", secretKeys)
-	if err != nil {
-		return nil, err
-	}
-	if err := check(tenant, client, password); err != nil {
-		return nil, err
-	}
-	if err := checkPlace(r, texts); err != nil {
-		return nil, err
-	}
-	return &azure.ServicePrincipal{Tenant: tenant, Client: client, Secret: secret.NewValue([]byte(password))}, nil
+	return texts, nil
 }
 
 // one is the value of the one spelling that is there.

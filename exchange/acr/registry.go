@@ -147,7 +147,7 @@ func (a answer) refused(host string, token azure.Token) error {
 	case a.status == http.StatusUnauthorized, a.status == http.StatusForbidden:
 		e.Hint = "whoever administers the registry grants the role (it takes some minutes to work): az role assignment create --assignee " + token.Who.Assignee() +
 			" --role AcrPull --scope $(az acr show --name " + name + " --query id --output tsv); with permissions by repository the role is Container Registry Repository Reader. " +
-			"It is refused too where the registry is in another tenant, or takes no tokens of Entra's (az acr config authentication-as-arm show)"
+			"It is refused too where the registry is in another tenant. The registry's setting authentication-as-arm does not matter: the token is one for registries"
 	case a.status == http.StatusTooManyRequests, a.status >= 500, a.status == http.StatusRequestTimeout:
 		e.Kind, e.Hint = exchange.ErrUnreachable, hintBusy
 	case a.status == http.StatusNotFound, a.status == http.StatusMethodNotAllowed:

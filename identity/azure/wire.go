@@ -66,7 +66,11 @@ func (w wire) Do(r *http.Request) (*http.Response, error) {
 		trail.note(r.URL, 0, nil, r.Context().Err())
 		return nil, r.Context().Err()
 	case err != nil:
-		err = &Error{Kind: ErrUnreachable, Text: host + " cannot be reached: " + faultOf(ctx, err), Hint: hintNetwork}
+		fault, lasting := faultOf(ctx, err)
+		own := &Error{Kind: ErrUnreachable, Text: host + " cannot be reached: " + fault, Hint: hintNetwork}
+		if err = own; lasting {
+			err = final{own}
+		}
 	case len(body) > maxBody:
 		err = &Error{Kind: ErrUnreachable, Text: host + " sent an answer that is too large", Hint: hintNetwork}
 	}
@@ -79,8 +83,21 @@ func (w wire) Do(r *http.Request) (*http.Response, error) {
 	return answer, nil
 }
 
-// faultOf says in a few words why there is no answer. The error's own text is dropped: it may hold addresses with queries.
-func faultOf(ctx context.Context, err error) string {
+// A final error is not worth another try; Azure's libraries know it by its method.
+type final struct{ cause *Error }
+
+// Error is the cause's.
+func (f final) Error() string { return f.cause.Error() }
+
+// Unwrap is the cause.
+func (f final) Unwrap() error { return f.cause }
+
+// NonRetriable marks it.
+func (final) NonRetriable() {}
+
+// faultOf says in a few words why there is no answer, and whether that will last. The error's own text is dropped: it may
+// hold addresses with queries.
+func faultOf(ctx context.Context, err error) (fault string, lasting bool) {
 	var dns *net.DNSError
 	var unknown x509.UnknownAuthorityError
 	var name x509.HostnameError
@@ -88,17 +105,17 @@ func faultOf(ctx context.Context, err error) string {
 	var timeout net.Error
 	switch {
 	case errors.As(err, &dns) && dns.IsNotFound:
-		return "there is no host of that name"
+		return "there is no host of that name", true
 	case errors.As(err, &dns):
-		return "its name cannot be looked up"
+		return "its name cannot be looked up", false
 	case errors.As(err, &unknown), errors.As(err, &name), errors.As(err, &invalid):
-		return "its certificate is not trusted here"
+		return "its certificate is not trusted here", true
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return "the connection was refused"
+		return "the connection was refused", false
 	case ctx.Err() != nil, errors.As(err, &timeout) && timeout.Timeout():
-		return "no answer in time"
+		return "no answer in time", false
 	}
-	return "the connection broke"
+	return "the connection broke", false
 }
 
 // A trail is the last thing that came back in the making of one token. Azure's libraries wrap what they were answered in

@@ -9,7 +9,6 @@ import (
 
 // serveMetadata is the machine's metadata service. It wants its header, and nothing that came through a proxy.
 func (c *Cloud) serveMetadata(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Server", "IMDS/150.870.65.1854")
 	operation := "imds.token"
 	if r.Header.Get("Metadata") == "" {
 		operation = "imds.probe"
@@ -17,6 +16,7 @@ func (c *Cloud) serveMetadata(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/metadata/identity/oauth2/token" && !c.begin(operation, w, r) {
 		return
 	}
+	w.Header().Set("Server", "IMDS/150.870.65.1854")
 	bad := func(text string) {
 		answer(w, http.StatusBadRequest, map[string]any{"error": "invalid_request", "error_description": text})
 	}
