@@ -18,8 +18,8 @@ import (
 // What an Identity can answer, found with errors.Is.
 var (
 	ErrNoIdentity  = errors.New("the node has no identity in Azure")
-	ErrRefused     = errors.New("Entra refused the identity")
-	ErrUnreachable = errors.New("Entra does not answer")
+	ErrRefused     = errors.New("the identity was refused by Entra")
+	ErrUnreachable = errors.New("no answer from Entra")
 )
 
 // An Error is why there is no token, for people. It never contains a part of a secret.
