@@ -73,16 +73,17 @@ func (n *node) open(ctx context.Context, config upConfig, data *dataDirectory, p
 	if err != nil {
 		return err
 	}
+	exchangers := map[pierhead.RegistryType]exchange.Exchanger{
+		pierhead.RegistryGeneric:   basic.New(),
+		pierhead.RegistryDockerHub: dockerhub.New(),
+		pierhead.RegistryJFrog:     basic.New(),
+		pierhead.RegistryHosted:    hosted.Exchanger{Host: func() string { return hostOf(snapshot.URL()) }, Username: record.Name, Token: func() string { return token }},
+	}
+	addAzure(exchangers)
 	b := broker.New(broker.Config{
 		Registries: snapshot, Events: events, Sealed: keys, ServerCA: string(plane.CA),
-		Secrets: secret.Mux{"file": secretfile.New(secretfile.Config{Dir: config.SecretsDir}), "env": secretenv.New(nil)},
-		Exchangers: map[pierhead.RegistryType]exchange.Exchanger{
-			pierhead.RegistryGeneric:   basic.New(),
-			pierhead.RegistryACR:       basic.New(),
-			pierhead.RegistryDockerHub: dockerhub.New(),
-			pierhead.RegistryJFrog:     basic.New(),
-			pierhead.RegistryHosted:    hosted.Exchanger{Host: func() string { return hostOf(snapshot.URL()) }, Username: record.Name, Token: func() string { return token }},
-		},
+		Secrets:    secret.Mux{"file": secretfile.New(secretfile.Config{Dir: config.SecretsDir}), "env": secretenv.New(nil)},
+		Exchangers: exchangers,
 	})
 	agentConfig := agent.Config{Name: record.Name, Directory: data.in("agent"), Server: n.client, Broker: b, Snapshot: snapshot, DataKey: keys.Public(),
 		Endpoint: n.mirror, AllowMounts: config.AllowMounts, NeverMounts: n.neverMounts(config, data), Slots: config.Slots, Log: log}
