@@ -123,6 +123,10 @@ Exit codes: 0 done, 1 failed, 2 bad input, 3 not found, 4 not allowed, 5 conflic
 	}
 	root.AddCommand(p.commands()...)
 	refuseUnknownWords(root)
+	root.InitDefaultHelpCmd()
+	if help, _, err := root.Find([]string{"help"}); err == nil {
+		help.Args = knownCommand // cobra's own shows the help of something else, and ends with 0
+	}
 	return root
 }
 
@@ -146,6 +150,14 @@ func refuseUnknownWords(c *cobra.Command) {
 		}
 		return pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("%q is no command of %s", arguments[0], c.CommandPath()), hint)
 	}
+}
+
+// knownCommand refuses words that are no command.
+func knownCommand(c *cobra.Command, words []string) error {
+	if _, rest, err := c.Root().Find(words); err != nil || len(rest) > 0 {
+		return pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("there is no help on %q", strings.Join(words, " ")), "see: pier --help")
+	}
+	return nil
 }
 
 // arguments checks the number of positional arguments and names them in the error.
