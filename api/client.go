@@ -39,6 +39,7 @@ type Client struct {
 	token     string
 	userAgent string
 	http      *http.Client
+	noTest    bool // registries are saved without a look at their credentials
 }
 
 // NewClient makes a client; nothing is sent yet. The error is of kind pierhead.ErrBadInput.

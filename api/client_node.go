@@ -74,7 +74,7 @@ func (c *Client) PutDataKey(ctx context.Context, key pierhead.DataKey) error {
 }
 
 // Answer answers a question that came with TakeWork. Errors: ErrNotFound when nobody waits for it any more.
-func (c *Client) Answer(ctx context.Context, questionID string, e Explanation) error {
-	_, _, err := call[struct{}](ctx, c, http.MethodPut, path("node", "explanations", questionID), nil, e)
+func (c *Client) Answer(ctx context.Context, questionID string, a Answer) error {
+	_, _, err := call[struct{}](ctx, c, http.MethodPut, path("node", "answers", questionID), nil, a)
 	return err
 }

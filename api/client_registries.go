@@ -2,13 +2,58 @@ package api
 
 import (
 	"context"
+	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 )
 
-// CreateRegistry adds a registry to an organization.
+// Untested returns a client that saves registries without having a node prove their credentials first.
+func (c *Client) Untested() *Client {
+	untested := *c
+	untested.noTest = true
+	return &untested
+}
+
+// saving are the parameters of a save: that nothing is proved, or how long a node may take to.
+func (c *Client) saving() url.Values {
+	if c.noTest {
+		return values("no_test", "true")
+	}
+	return values("wait", MaxWait.String())
+}
+
+// CreateRegistry adds a registry to an organization, once a node has proved its credential. Without a node it is saved, and
+// its Check is nil. Errors: ErrPull, when the credential was refused or could not be tried.
 func (c *Client) CreateRegistry(ctx context.Context, organization string, r Registry) (Registry, error) {
-	return post[Registry](ctx, c, path("organizations", organization, "registries"), r)
+	made, _, err := call[Registry](ctx, c, http.MethodPost, path("organizations", organization, "registries"), c.saving(), r)
+	return made, err
+}
+
+// TestRegistry has a node look at a saved registry's credential, by asking for image or, where that is empty, for what the
+// registry's own settings and past pulls suggest. Errors: ErrUnreachable when no node answers.
+func (c *Client) TestRegistry(ctx context.Context, organization, name, image string) (Check, error) {
+	check, _, err := call[Check](ctx, c, http.MethodPost, path("organizations", organization, "registries", name, "test"), values("wait", MaxWait.String()), CheckRequest{Image: image})
+	return check, err
+}
+
+// AllowedSecrets lists the beginnings of secret references that an organization's members, or a person in personal
+// projects, may name.
+func (c *Client) AllowedSecrets(ctx context.Context, owner string) ([]string, error) {
+	list, err := get[AllowedSecrets](ctx, c, path("owners", owner, "allowed-secrets"), nil)
+	return list.Prefixes, err
+}
+
+// AllowSecret adds one; DisallowSecret takes one away. Errors of the latter: ErrNotFound.
+func (c *Client) AllowSecret(ctx context.Context, owner, prefix string) error {
+	_, _, err := call[struct{}](ctx, c, http.MethodPost, path("owners", owner, "allowed-secrets"), nil, AllowedSecret{Prefix: prefix})
+	return err
+}
+
+// DisallowSecret takes back what AllowSecret gave.
+func (c *Client) DisallowSecret(ctx context.Context, owner, prefix string) error {
+	_, _, err := call[struct{}](ctx, c, http.MethodDelete, path("owners", owner, "allowed-secrets"), values("prefix", prefix), nil)
+	return err
 }
 
 // Registries lists an organization's registries, by name.
@@ -27,10 +72,12 @@ func (c *Client) RegistryReach(ctx context.Context, organization, name string) (
 	return get[RegistryReach](ctx, c, path("organizations", organization, "registries", name, "reach"), nil)
 }
 
-// UpdateRegistry replaces all fields of the registry with r's name. What Registry returned may be sent back: a sealed
+// UpdateRegistry replaces all fields of the registry with r's name, once a node has proved the new credential: until then
+// the old one stays. Errors: as for CreateRegistry. What Registry returned may be sent back: a sealed
 // credential without its text is kept.
 func (c *Client) UpdateRegistry(ctx context.Context, organization string, r Registry) (Registry, error) {
-	return put[Registry](ctx, c, path("organizations", organization, "registries", r.Name), r)
+	saved, _, err := call[Registry](ctx, c, http.MethodPut, path("organizations", organization, "registries", r.Name), c.saving(), r)
+	return saved, err
 }
 
 // DeleteRegistry deletes a registry.

@@ -1,6 +1,10 @@
 package api
 
-import "time"
+import (
+	"time"
+
+	"pierhead.dev/pierhead"
+)
 
 // An ExplainRequest asks which credential an image would get, and why.
 type ExplainRequest struct {
@@ -10,7 +14,8 @@ type ExplainRequest struct {
 	Action       string `json:"action,omitempty" enum:"pull,push" doc:"Absent: pull."`
 }
 
-// A Question is an ExplainRequest on its way to a node, its names resolved.
+// A Question is what a node is asked beside its work: to explain, or with Check to look at a registry's credential. Names are
+// resolved.
 type Question struct {
 	ID             string `json:"id"`
 	Image          string `json:"image"`
@@ -20,6 +25,32 @@ type Question struct {
 	Organization   string `json:"organization,omitempty" doc:"Whose registries to look at; empty: none."`
 	OrganizationID string `json:"organization_id,omitempty"`
 	Action         string `json:"action"`
+	// Check is a registry as it is, or would be, saved, with the text of a sealed credential; Image is what to ask it for, or
+	// empty where no image is known.
+	Check *Registry `json:"check,omitempty" doc:"The registry whose credential is to be looked at; absent: explain."`
+}
+
+// An Answer is a node's answer to a Question: one of the two.
+type Answer struct {
+	Explanation *Explanation `json:"explanation,omitempty"`
+	Check       *Check       `json:"check,omitempty"`
+}
+
+// RegistryForNode converts the noun with the text of its sealed credential, which is for nodes only.
+func RegistryForNode(r pierhead.Registry, organization string) Registry {
+	wire := RegistryOf(r, organization)
+	wire.Check = nil
+	if wire.Credential.Sealed != nil {
+		wire.Credential.Sealed.Text = string(r.Credential.Sealed)
+	}
+	return wire
+}
+
+// NounForNode converts back without checks: a node must understand what a newer server says.
+func (r Registry) NounForNode(organizationID string) pierhead.Registry {
+	noun := r.plainNoun()
+	noun.OrganizationID = organizationID
+	return noun
 }
 
 // The places of an answer, and the sources of it.

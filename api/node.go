@@ -42,11 +42,7 @@ type OrganizationSnapshot struct {
 func SnapshotOf(s pierhead.Snapshot) Snapshot {
 	return Snapshot{Version: s.Version, URL: s.URL, Organizations: mapped(s.Organizations, func(o pierhead.OrganizationSnapshot) OrganizationSnapshot {
 		return OrganizationSnapshot{OrganizationOf(o.Organization), mapped(o.Registries, func(r pierhead.Registry) Registry {
-			wire := RegistryOf(r, o.Organization.Name)
-			if wire.Credential.Sealed != nil {
-				wire.Credential.Sealed.Text = string(r.Credential.Sealed)
-			}
-			return wire
+			return RegistryForNode(r, o.Organization.Name)
 		})}
 	})}
 }
@@ -55,9 +51,7 @@ func SnapshotOf(s pierhead.Snapshot) Snapshot {
 func (s Snapshot) Noun() pierhead.Snapshot {
 	return pierhead.Snapshot{Version: s.Version, URL: s.URL, Organizations: mapped(s.Organizations, func(o OrganizationSnapshot) pierhead.OrganizationSnapshot {
 		return pierhead.OrganizationSnapshot{Organization: o.Organization.Noun(), Registries: mapped(o.Registries, func(r Registry) pierhead.Registry {
-			noun := r.plainNoun()
-			noun.OrganizationID = o.Organization.ID
-			return noun
+			return r.NounForNode(o.Organization.ID)
 		})}
 	})}
 }

@@ -105,8 +105,23 @@ type Check struct {
 	Hint   string    `json:"hint,omitempty"`
 }
 
-// checkOf converts the noun; nil where no node has looked.
-func checkOf(c pierhead.Check) *Check {
+// A CheckRequest is the body of POST …/registries/{registry}/test.
+type CheckRequest struct {
+	Image string `json:"image,omitempty" doc:"What to ask for; absent: the sample, the image pulled last, or what a pattern names."`
+}
+
+// AllowedSecrets is the answer to GET /owners/{owner}/allowed-secrets.
+type AllowedSecrets struct {
+	Prefixes []string `json:"prefixes" doc:"Beginnings of secret references, up to the end of a segment."`
+}
+
+// An AllowedSecret is the body of POST /owners/{owner}/allowed-secrets.
+type AllowedSecret struct {
+	Prefix string `json:"prefix"`
+}
+
+// CheckOf converts the noun; nil where no node has looked.
+func CheckOf(c pierhead.Check) *Check {
 	if c.Result == pierhead.CheckNever {
 		return nil
 	}
@@ -234,7 +249,7 @@ func RegistryOf(r pierhead.Registry, organization string) Registry {
 		Credential: Credential{Secret: r.Credential.Secret, Identity: string(r.Credential.Identity), AssumeRole: r.Credential.AssumeRole,
 			ExternalID: r.Credential.ExternalID, Impersonate: r.Credential.Impersonate},
 		PlainHTTP: r.PlainHTTP, CA: r.CA, Realms: r.Realms, PrivateNetworks: r.PrivateNetworks,
-		Proxy: r.Proxy, Sample: r.Sample, CreateRepositories: r.CreateRepositories, Check: checkOf(r.Check),
+		Proxy: r.Proxy, Sample: r.Sample, CreateRepositories: r.CreateRepositories, Check: CheckOf(r.Check),
 		CreatedAt: timeOf(r.CreatedAt), UpdatedAt: timeOf(r.UpdatedAt),
 	}
 	if r.Credential.Sealed != "" {

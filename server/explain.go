@@ -37,14 +37,26 @@ func (s *Server) explain(ctx context.Context, c pierhead.Caller, in explainImage
 	if err := s.config.Store.Record(ctx, c, about.entry()); err != nil {
 		return api.Explanation{}, err
 	}
-	answer, answered := s.questions.ask(ctx, about.question(), s.config.ExplainWait)
-	if !answered {
-		if answer, err = s.ownExplanation(ctx, c, about); err != nil {
-			return api.Explanation{}, err
-		}
+	var explanation api.Explanation
+	if told := s.agentsExplanation(ctx, about); told != nil {
+		explanation = *told
+	} else if explanation, err = s.ownExplanation(ctx, c, about); err != nil {
+		return api.Explanation{}, err
 	}
-	about.label(&answer)
-	return answer, nil
+	about.label(&explanation)
+	return explanation, nil
+}
+
+// agentsExplanation is nil when no agent answers in time.
+func (s *Server) agentsExplanation(ctx context.Context, about subject) *api.Explanation {
+	if !s.questions.present() {
+		return nil
+	}
+	answer, _ := s.questions.ask(ctx, about.question(), s.config.ExplainWait, s.config.ExplainWait)
+	if answer == nil {
+		return nil
+	}
+	return answer.Explanation
 }
 
 func (s *Server) subjectOf(ctx context.Context, c pierhead.Caller, in api.ExplainRequest) (subject, error) {

@@ -107,10 +107,10 @@ func answerOne(ctx context.Context, node *api.Client) error {
 		}
 		for _, q := range questions {
 			sentence := "as the node sees it: " + q.Image + " for " + q.Owner + "/" + q.Project + ", " + q.Action
-			if err := node.Answer(ctx, q.ID, api.Explanation{From: "somebody else", Outcome: api.OutcomeRegistry, Sentence: sentence, Project: "forged/project"}); err != nil {
+			if err := node.Answer(ctx, q.ID, api.Answer{Explanation: &api.Explanation{From: "somebody else", Outcome: api.OutcomeRegistry, Sentence: sentence, Project: "forged/project"}}); err != nil {
 				return err
 			}
-			if err := node.Answer(ctx, q.ID, api.Explanation{}); !errors.Is(err, pierhead.ErrNotFound) {
+			if err := node.Answer(ctx, q.ID, api.Answer{}); !errors.Is(err, pierhead.ErrNotFound) {
 				return errors.New("a second answer was taken")
 			}
 			return nil

@@ -56,7 +56,7 @@ func newKit(t *testing.T, change ...func(*server.Config)) *kit {
 	k.key, err = tokens.Generate()
 	k.must(err)
 	config := server.Config{
-		URL: publicURL, Store: k.store, Tokens: k.key, Collector: emptyRegistry{}, ExplainWait: 20 * time.Second,
+		URL: publicURL, Store: k.store, Tokens: k.key, Collector: emptyRegistry{}, ExplainWait: 20 * time.Second, CheckWait: time.Millisecond,
 		Log: slog.New(slog.NewJSONHandler(k.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, c := range change {

@@ -58,6 +58,12 @@ var trials = []trial{
 	{"show-registry-reach", at("/organizations/acme/registries/images/reach"), "", [7]int{403, 200, 403, 404, 200, 403, 403}},
 	{"update-registry", at("/organizations/acme/registries/images"), `{"match":["images.example/*"]}`, [7]int{403, 200, 403, 404, 403, 403, 403}},
 	{"delete-registry", at("/organizations/acme/registries/images"), "", [7]int{403, 204, 403, 404, 403, 403, 403}},
+	{"test-registry", at("/organizations/acme/registries/images/test"), `{}`, [7]int{403, 503, 403, 404, 403, 403, 403}},
+	{"list-allowed-secrets", at("/owners/acme/allowed-secrets"), "", [7]int{200, 200, 200, 404, 200, 200, 404}},
+	{"list-allowed-secrets", at("/owners/bob/allowed-secrets"), "", [7]int{200, 404, 200, 404, 404, 404, 404}},
+	{"allow-secret", at("/owners/acme/allowed-secrets"), `{"prefix":"file:hub"}`, [7]int{204, 204, 403, 404, 403, 403, 404}},
+	{"allow-secret", at("/owners/bob/allowed-secrets"), `{"prefix":"file:hub"}`, [7]int{204, 404, 403, 404, 404, 404, 404}},
+	{"disallow-secret", at("/owners/acme/allowed-secrets?prefix=file:hub"), "", [7]int{404, 404, 403, 404, 403, 403, 404}},
 	{"show-data-key", at("/organizations/acme/data-key"), "", [7]int{403, 409, 409, 404, 409, 409, 409}},
 	{"explain", at("/explain"), `{"image":"images.example/a:b","organization":"acme"}`, [7]int{403, 200, 200, 404, 200, 200, 403}},
 	{"explain", at("/explain"), `{"image":"images.example/a:b","project":"alice/own","organization":"acme"}`, [7]int{404, 200, 404, 404, 200, 404, 404}},
@@ -83,7 +89,7 @@ var trials = []trial{
 	{"append-log", taken("/log"), "hello\n", [7]int{404, 403, 403, 404, 403, 403, 200}},
 	{"deliver-events", at("/node/events"), `{"events":[{"id":"e1","at":"2026-01-31T12:00:00Z","kind":"pull.failed"}]}`, [7]int{403, 403, 403, 403, 403, 403, 204}},
 	{"put-data-key", at("/node/data-key"), dataKeyBody, [7]int{403, 403, 403, 403, 403, 403, 204}},
-	{"answer-question", at("/node/explanations/ask_x"), `{}`, [7]int{404, 404, 404, 404, 404, 404, 404}},
+	{"answer-question", at("/node/answers/ask_x"), `{}`, [7]int{404, 404, 404, 404, 404, 404, 404}},
 }
 
 // dataKeyBody is the base point of P-256; its id is the head of the point's SHA-256.

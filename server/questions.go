@@ -28,41 +28,57 @@ type questions struct {
 // A question waits for one answer of the node that took it.
 type question struct {
 	api.Question
-	node   string // its id; empty until one took it
-	answer chan api.Explanation
+	node   string        // its id; empty until one took it
+	taken  chan struct{} // closed when one did
+	answer chan api.Answer
 }
 
 func newQuestions(now func() time.Time) *questions {
 	return &questions{now: now, waiting: map[string]*question{}, arrived: make(chan struct{})}
 }
 
-// ask hands a question to whichever agent takes it and waits for the answer. It is false when no agent is there, or
-// none answers within wait.
-func (q *questions) ask(ctx context.Context, text api.Question, wait time.Duration) (api.Explanation, bool) {
+// present tells whether an agent asked for work lately.
+func (q *questions) present() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return !q.lastPoll.IsZero() && q.now().Sub(q.lastPoll) <= agentSilence
+}
+
+// ask hands a question to whichever agent takes it within toTake, and waits for its answer for toAnswer from then on. taken
+// tells whether one took it; the answer is nil when none came in time.
+func (q *questions) ask(ctx context.Context, text api.Question, toTake, toAnswer time.Duration) (answer *api.Answer, taken bool) {
 	asked := q.add(text)
 	if asked == nil {
-		return api.Explanation{}, false
+		return nil, false
 	}
 	defer q.drop(asked.ID)
-	timer := time.NewTimer(wait)
+	timer := time.NewTimer(toTake)
 	defer timer.Stop()
 	select {
+	case <-asked.taken:
+	case <-timer.C:
+		return nil, false
+	case <-ctx.Done():
+		return nil, false
+	}
+	timer.Reset(toAnswer)
+	select {
 	case answer := <-asked.answer:
-		return answer, true
+		return &answer, true
 	case <-timer.C:
 	case <-ctx.Done():
 	}
-	return api.Explanation{}, false
+	return nil, true
 }
 
 func (q *questions) add(text api.Question) *question {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.waiting) >= maxQuestions || q.lastPoll.IsZero() || q.now().Sub(q.lastPoll) > agentSilence {
+	if len(q.waiting) >= maxQuestions {
 		return nil
 	}
 	text.ID = ids.New("ask")
-	asked := &question{Question: text, answer: make(chan api.Explanation, 1)}
+	asked := &question{Question: text, taken: make(chan struct{}), answer: make(chan api.Answer, 1)}
 	q.waiting[text.ID] = asked
 	close(q.arrived)
 	q.arrived = make(chan struct{})
@@ -91,6 +107,7 @@ func (q *questions) take(node string, serves func(organizationID string) bool) [
 	for _, asked := range q.waiting {
 		if asked.node == "" && serves(asked.OrganizationID) {
 			asked.node = node
+			close(asked.taken)
 			taken = append(taken, asked.Question)
 		}
 	}
@@ -111,7 +128,7 @@ func (q *questions) open() bool {
 
 // reply takes the answer of the node that has the question. Errors: pierhead.ErrNotFound when nobody waits any more, or
 // another node was asked.
-func (q *questions) reply(node, id string, answer api.Explanation) error {
+func (q *questions) reply(node, id string, answer api.Answer) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	asked := q.waiting[id]

@@ -7,6 +7,7 @@ import (
 
 	"pierhead.dev/pierhead"
 	"pierhead.dev/pierhead/api"
+	"pierhead.dev/pierhead/store"
 )
 
 // Registries is what the routes of registries need. Errors: pierhead.ErrNotFound, ErrNotAllowed, ErrBadInput,
@@ -18,6 +19,8 @@ type Registries interface {
 	Registry(ctx context.Context, c pierhead.Caller, organization, name string) (pierhead.Registry, error)
 	RegistryReach(ctx context.Context, c pierhead.Caller, organization, name string) (pierhead.RegistryReach, error)
 	DeleteRegistry(ctx context.Context, c pierhead.Caller, organization, name string) error
+	DraftRegistry(ctx context.Context, c pierhead.Caller, organization string, r pierhead.Registry, update bool) (store.CheckSubject, error)
+	SavedRegistry(ctx context.Context, c pierhead.Caller, organization, name string) (store.CheckSubject, error)
 }
 
 type registryPath struct {
@@ -27,11 +30,13 @@ type registryPath struct {
 
 type createRegistry struct {
 	organizationPath
+	saving
 	Body api.Registry `body:"json"`
 }
 
 type updateRegistry struct {
 	registryPath
+	saving
 	Body api.Registry `body:"json"`
 }
 
@@ -55,6 +60,7 @@ func (s *Server) registryRoutes() {
 			return api.RegistryReachOf(reach, in.Organization), err
 		})
 	handle(s, operation{id: "update-registry", method: http.MethodPut, path: path + "/{registry}", tag: "registries", summary: "Replace a registry's settings"}, s.updateRegistry)
+	handle(s, operation{id: "test-registry", method: http.MethodPost, path: path + "/{registry}/test", tag: "registries", summary: "Have a node prove a registry's credential"}, s.testRegistry)
 	handle(s, operation{id: "delete-registry", method: http.MethodDelete, path: path + "/{registry}", tag: "registries", summary: "Delete a registry"},
 		func(ctx context.Context, c pierhead.Caller, in registryPath) (none, error) {
 			return none{}, store.DeleteRegistry(ctx, c, in.Organization, in.Registry)
@@ -69,8 +75,12 @@ func (s *Server) createRegistry(ctx context.Context, c pierhead.Caller, in creat
 	if sealed := in.Body.Credential.Sealed; sealed != nil && sealed.Text == "" {
 		return api.Registry{}, pierhead.NewProblem(pierhead.ErrBadInput, "the sealed credential has no text", "type it in with pier registry add --username U --password-stdin")
 	}
+	check, err := s.proveDraft(ctx, c, in.Organization, &r, false, in.saving)
+	if err != nil {
+		return api.Registry{}, err
+	}
 	made, err := s.config.Store.CreateRegistry(ctx, c, in.Organization, r)
-	return api.RegistryOf(made, in.Organization), err
+	return s.saved(ctx, made, in.Organization, check, err)
 }
 
 func (s *Server) updateRegistry(ctx context.Context, c pierhead.Caller, in updateRegistry) (api.Registry, error) {
@@ -83,8 +93,12 @@ func (s *Server) updateRegistry(ctx context.Context, c pierhead.Caller, in updat
 			return api.Registry{}, err
 		}
 	}
+	check, err := s.proveDraft(ctx, c, in.Organization, &r, true, in.saving)
+	if err != nil {
+		return api.Registry{}, err
+	}
 	saved, err := s.config.Store.UpdateRegistry(ctx, c, in.Organization, r)
-	return api.RegistryOf(saved, in.Organization), err
+	return s.saved(ctx, saved, in.Organization, check, err)
 }
 
 // keptSealed is the sealed credential that there is: an update that sends back what was shown keeps it.

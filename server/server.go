@@ -48,6 +48,8 @@ type Config struct {
 	Now func() time.Time
 	// ExplainWait is how long a question waits for an agent's answer. 0: 5 seconds.
 	ExplainWait time.Duration
+	// CheckWait is how long a registry that is to be saved waits for a node that proves its credential. 0: 10 seconds.
+	CheckWait time.Duration
 	// TokenLife is how long a registry token lives. 0: 5 minutes; less than 60 seconds is raised to that, because clients
 	// take 60 for granted (distribution token.md).
 	TokenLife time.Duration
@@ -63,6 +65,8 @@ type Store interface {
 	Tokens
 	Namespaces
 	Registries
+	Checks
+	AllowedSecrets
 	Executions
 	Events
 	AuditLog
@@ -85,6 +89,7 @@ type Server struct {
 	api       huma.API
 	handler   http.Handler
 	questions *questions
+	probes    probes
 	handed    *handed
 	drain     chan struct{}
 	drainOnce sync.Once
@@ -140,6 +145,9 @@ func withDefaults(c *Config, host string) {
 	if c.ExplainWait == 0 {
 		c.ExplainWait = 5 * time.Second
 	}
+	if c.CheckWait == 0 {
+		c.CheckWait = 10 * time.Second
+	}
 	if c.TokenLife == 0 {
 		c.TokenLife = 5 * time.Minute
 	}
@@ -154,6 +162,7 @@ func (s *Server) routes() {
 	s.projectRoutes()
 	s.tokenRoutes()
 	s.registryRoutes()
+	s.allowedRoutes()
 	s.executionRoutes()
 	s.eventRoutes()
 	s.auditRoutes()

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -40,8 +41,8 @@ type appendLog struct {
 }
 
 type answerQuestion struct {
-	Question string          `path:"question" doc:"The question's id, ask_…."`
-	Body     api.Explanation `body:"json"`
+	Question string     `path:"question" doc:"The question's id, ask_…."`
+	Body     api.Answer `body:"json"`
 }
 
 func (s *Server) workRoutes() {
@@ -62,9 +63,14 @@ func (s *Server) workRoutes() {
 			size, err := store.AppendLog(ctx, c, in.Execution, in.Offset, in.Body)
 			return api.LogSize{SizeBytes: size}, err
 		})
-	handle(s, operation{id: "answer-question", method: http.MethodPut, path: "/node/explanations/{question}", tag: "node", summary: "Answer a question that came with work"},
+	handle(s, operation{id: "answer-question", method: http.MethodPut, path: "/node/answers/{question}", tag: "node", summary: "Answer a question that came with work"},
 		func(_ context.Context, c pierhead.Caller, in answerQuestion) (none, error) {
-			in.Body.From = c.Name // never what the body says
+			if in.Body.Explanation != nil {
+				in.Body.Explanation.From = c.Name // never what the body says
+			}
+			if in.Body.Check != nil {
+				in.Body.Check.Node = strings.TrimPrefix(c.Name, "node:")
+			}
 			return none{}, s.questions.reply(c.NodeID, in.Question, in.Body)
 		})
 }
