@@ -47,7 +47,7 @@ type Server interface {
 	// PutDataKey makes the public half of the data key known.
 	PutDataKey(ctx context.Context, key pierhead.DataKey) error
 	// Answer returns the answer to a question that came with the work.
-	Answer(ctx context.Context, questionID string, answer api.Explanation) error
+	Answer(ctx context.Context, questionID string, answer api.Answer) error
 }
 
 // Config is what an agent is made of. Every field must be set, except where it says otherwise.

@@ -13,9 +13,35 @@ import (
 // answerWithin is how long somebody waits for the answer to a question, and a little less.
 const answerWithin = 4 * time.Second
 
-// answer explains, by the broker's own path, which credential an image would get here. Nobody waits long, so an answer
-// that comes too late or cannot be delivered is dropped.
+// checkWithin is the same for a look at a credential, which asks secret store, issuer and registry; who waits gives up
+// after api.MaxWait.
+const checkWithin = api.MaxWait - 3*time.Second
+
+// answer explains, by the broker's own path, which credential an image would get here, or looks at a registry's credential.
+// Nobody waits long, so an answer that comes too late or cannot be delivered is dropped.
 func (a *Agent) answer(ctx context.Context, q api.Question) {
+	var answer api.Answer
+	if q.Check != nil {
+		answer.Check = a.check(ctx, q)
+	} else {
+		answer.Explanation = a.explanation(ctx, q)
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	if err := a.Server.Answer(ctx, q.ID, answer); err != nil && ctx.Err() == nil {
+		a.Log.Warn("an answer was not taken", "error", err)
+	}
+}
+
+func (a *Agent) check(ctx context.Context, q api.Question) *api.Check {
+	ctx, cancel := context.WithTimeout(ctx, checkWithin)
+	defer cancel()
+	found := a.Broker.Check(ctx, pierhead.Caller{Name: "node:" + a.Name}, q.Check.NounForNode(q.OrganizationID), q.Image)
+	found.Node = a.Name
+	return api.CheckOf(found)
+}
+
+func (a *Agent) explanation(ctx context.Context, q api.Question) *api.Explanation {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
 	explanation, err := a.explain(ctx, q)
@@ -27,9 +53,7 @@ func (a *Agent) answer(ctx context.Context, q api.Question) {
 	if q.Project != "" {
 		explanation.Project = q.Owner + "/" + q.Project
 	}
-	if err := a.Server.Answer(ctx, q.ID, explanation); err != nil && ctx.Err() == nil {
-		a.Log.Warn("an answer was not taken", "error", err)
-	}
+	return &explanation
 }
 
 func (a *Agent) explain(ctx context.Context, q api.Question) (api.Explanation, error) {

@@ -165,7 +165,7 @@ func (k *kit) registry() {
 	host := strings.TrimPrefix(listening.URL, "http://")
 	k.secrets = k.t.TempDir()
 	k.password(registryPassword, host)
-	_, err := k.admin.CreateRegistry(k.t.Context(), "acme", api.Registry{Name: "images", Match: []string{host + "/*"}, PlainHTTP: true,
+	_, err := k.admin.Untested().CreateRegistry(k.t.Context(), "acme", api.Registry{Name: "images", Match: []string{host + "/*"}, PlainHTTP: true,
 		Credential: api.Credential{Secret: "file:images"}})
 	k.must(err)
 	k.image, k.digest = k.push(host + "/team/hello:1")

@@ -117,7 +117,7 @@ func writePublicKey(path string, key *tokens.Key) error {
 
 // Serve answers until ctx ends.
 func (c *controlPlane) Serve(ctx context.Context) error {
-	var parts []func(context.Context) error
+	parts := []func(context.Context) error{c.server.Watch}
 	for _, listener := range c.listeners {
 		parts = append(parts, func(ctx context.Context) error { return c.server.Serve(ctx, listener) })
 	}

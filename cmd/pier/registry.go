@@ -16,7 +16,7 @@ import (
 func (p *program) registryCommand() *cobra.Command {
 	f := new(registryFlags)
 	c := noun("registry", "Registries: where an organization's images live, and how to reach them",
-		p.registryAddCommand(f), p.registryUpdateCommand(f), p.registryListCommand(f), p.registryShowCommand(f), p.registryRemoveCommand(f), p.registryCollectCommand())
+		p.registryAddCommand(f), p.registryUpdateCommand(f), p.registryListCommand(f), p.registryShowCommand(f), p.registryTestCommand(f), p.registryRemoveCommand(f), p.registryCollectCommand())
 	c.PersistentFlags().StringVar(&f.organization, "org", "", "the organization (PIER_ORG)")
 	return c
 }
@@ -27,7 +27,12 @@ func (p *program) registryAddCommand(f *registryFlags) *cobra.Command {
 
 A credential is named, not given: --secret says where the nodes find it. Or it is typed in with
 --username and --password-stdin: then pier seals it to the nodes' data key before it leaves this
-machine, bound to the literal hosts of --match. Nobody can read it back.`,
+machine, bound to the literal hosts of --match. Nobody can read it back. With --identity node
+the login is made of the identity that a node has in its cloud.
+
+A node proves the login before it is saved, by asking for an image and, as a control, for the same
+with a made-up login. When the registry refuses it nothing is saved (exit code 7); --no-test skips
+this. Without a node it is saved, and the first node checks it.`,
 		Example: `  pier registry add azure-ml --match 'myregistry.azurecr.io/*' --secret file:azure-ml
   pier registry add ecr --match '*.dkr.ecr.*.amazonaws.com/*' --identity node
   pier registry add quay --match 'quay.io/acme/*' --username acme+robot --password-stdin < token
@@ -66,6 +71,9 @@ func (p *program) saveRegistry(c *cobra.Command, f *registryFlags, begin func(co
 	if err != nil {
 		return err
 	}
+	if f.noTest {
+		client = client.Untested()
+	}
 	organization, err := p.organization(ctx, client, f.organization)
 	if err != nil {
 		return err
@@ -96,7 +104,25 @@ func (p *program) saveRegistry(c *cobra.Command, f *registryFlags, begin func(co
 	if r.Type == "" {
 		p.note("The type is %s, inferred from the hosts of its patterns.", saved.Type)
 	}
+	p.noteCheck(saved, f.noTest)
 	return p.showRegistry(saved)
+}
+
+// noteCheck says what became of the proof of a registry that was just saved.
+func (p *program) noteCheck(saved api.Registry, noTest bool) {
+	hasLogin := saved.Credential != api.Credential{}
+	switch {
+	case !hasLogin || noTest || saved.Enabled != nil && !*saved.Enabled:
+	case saved.Check == nil:
+		p.note("Saved unchecked: no node answered. The first node that does checks it.")
+	case saved.Check.Result == string(pierhead.CheckUnproved):
+		p.note("Saved, and unproved: %s.", saved.Check.Reason)
+		if saved.Check.Hint != "" {
+			p.note("Hint: %s", saved.Check.Hint)
+		}
+	default:
+		p.note("Proved by node %s: %s.", saved.Check.Node, saved.Check.Reason)
+	}
 }
 
 // warnOfPatterns tells of patterns that are right but probably not what was meant.
@@ -126,9 +152,9 @@ func (p *program) registryListCommand(f *registryFlags) *cobra.Command {
 			return p.print(list, func() string {
 				var rows [][]string
 				for _, r := range list {
-					rows = append(rows, []string{r.Name, r.Type, yesNo(r.Enabled == nil || *r.Enabled), strings.Join(r.Match, " "), credentialWords(r)})
+					rows = append(rows, []string{r.Name, r.Type, yesNo(r.Enabled == nil || *r.Enabled), strings.Join(r.Match, " "), credentialWords(r), checkWords(r.Check)})
 				}
-				return table([]string{"NAME", "TYPE", "ENABLED", "MATCH", "CREDENTIAL"}, rows)
+				return table([]string{"NAME", "TYPE", "ENABLED", "MATCH", "CREDENTIAL", "CHECK"}, rows)
 			})
 		})}
 }
@@ -191,8 +217,68 @@ func (p *program) showRegistry(r api.Registry) error {
 		return fields("Registry", r.Organization+"/"+r.Name, "ID", r.ID, "Type", r.Type, "Enabled", yesNo(r.Enabled == nil || *r.Enabled),
 			"Match", strings.Join(r.Match, " "), "Credential", credentialWords(r), "When refused", r.WhenRefused, "Projects", projectWords(r.Projects),
 			"Plain HTTP", yesNo(r.PlainHTTP), "CA", caWords(r.CA), "Realms", strings.Join(r.Realms, " "),
-			"Private networks", strings.Join(r.PrivateNetworks, " "), "Proxy", r.Proxy, "Sample", r.Sample, "Makes repositories", yesNo(r.CreateRepositories), "Updated", whenOr(r.UpdatedAt, ""))
+			"Private networks", strings.Join(r.PrivateNetworks, " "), "Proxy", r.Proxy, "Sample", r.Sample, "Makes repositories", createWords(r), "Check", checkWords(r.Check),
+			"Finding", finding(r.Check), "Updated", whenOr(r.UpdatedAt, ""))
 	})
+}
+
+func createWords(r api.Registry) string {
+	if r.Type != string(pierhead.RegistryECR) {
+		return ""
+	}
+	return yesNo(r.CreateRepositories)
+}
+
+// checkWords is what was found and when, "" where no node has looked.
+func checkWords(c *api.Check) string {
+	if c == nil {
+		return ""
+	}
+	return c.Result + " " + when(c.At) + " by node " + c.Node
+}
+
+func finding(c *api.Check) string {
+	if c == nil {
+		return ""
+	}
+	return c.Reason
+}
+
+func (p *program) registryTestCommand(f *registryFlags) *cobra.Command {
+	var image string
+	c := &cobra.Command{Use: "test NAME", Short: "Have a node prove a registry's login", Args: arguments("NAME"),
+		Long: `Have a node prove a registry's login: it asks for the manifest of an image with the login, without
+one, and with a made-up one. The image is --image, else the registry's sample, else the one pulled
+last under its patterns, else the repository that a pattern names.
+
+What is found is kept on the registry. A login that is refused, or that cannot be tried, ends this
+command with exit code 7. Asked again within a minute, it tells what was found before.`,
+		Example: "  pier registry test azure-ml\n  pier registry test azure-ml --image myregistry.azurecr.io/ml-training:v2.0",
+		RunE: p.call(func(ctx context.Context, client *api.Client, arguments []string) error {
+			organization, err := p.organization(ctx, client, f.organization)
+			if err != nil {
+				return err
+			}
+			check, err := client.TestRegistry(ctx, organization, arguments[0], image)
+			if err != nil {
+				return err
+			}
+			if err := p.print(check, func() string {
+				return fields("Check", checkWords(&check), "Image", check.Image, "Finding", check.Reason)
+			}); err != nil {
+				return err
+			}
+			switch pierhead.CheckResult(check.Result) {
+			case pierhead.CheckRefused, pierhead.CheckFailed:
+				return pierhead.NewProblem(pierhead.ErrPull, "the login of registry "+organization+"/"+arguments[0]+" is not proved: the check was "+check.Result, check.Hint)
+			}
+			if check.Hint != "" {
+				p.note("Hint: %s", check.Hint)
+			}
+			return nil
+		})}
+	c.Flags().StringVar(&image, "image", "", "what to ask for")
+	return c
 }
 
 func credentialWords(r api.Registry) string {

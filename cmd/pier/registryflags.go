@@ -34,6 +34,7 @@ type registryFlags struct {
 	create       bool
 	enable       bool
 	disable      bool
+	noTest       bool
 	trustDataKey string
 }
 
@@ -60,6 +61,7 @@ func (f *registryFlags) register(c *cobra.Command) {
 	flags.BoolVar(&f.create, "create-repositories", false, "ecr: a push makes a repository that is not there")
 	flags.BoolVar(&f.enable, "enable", false, "use it")
 	flags.BoolVar(&f.disable, "disable", false, "do not use it")
+	flags.BoolVar(&f.noTest, "no-test", false, "save it without having a node prove the login")
 	flags.StringVar(&f.trustDataKey, "trust-data-key", "", "fingerprint of the nodes' new data key, when it has changed and you know that this is right")
 }
 

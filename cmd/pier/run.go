@@ -26,6 +26,7 @@ type runFlags struct {
 	environment []string
 	pull        string
 	watch       bool
+	loginSecret string
 }
 
 func (p *program) runCommand() *cobra.Command {
@@ -38,6 +39,7 @@ organization's affair (pier registry, pier explain). With --watch the log is fol
 container's exit code becomes pier's; 125 means that the container never started.`,
 		Example: `  pier run train-model --project acme/vision --watch
   pier run train-model --project acme/vision --param epochs=10 --env DATASET=coco
+  pier run train-model --project acme/vision --image example.jfrog.io/acme/app:1 --registry-login-secret file:jfrog
   pier run train-model --project acme/vision --image myregistry.azurecr.io/ml-training:v2.1`}
 	flags := c.Flags()
 	flags.StringVar(&f.project, "project", "", "project that the execution belongs to, OWNER/NAME (PIER_PROJECT)")
@@ -46,6 +48,7 @@ container's exit code becomes pier's; 125 means that the container never started
 	flags.StringArrayVar(&f.parameters, "param", nil, "parameter, K=V; may be repeated")
 	flags.StringArrayVar(&f.environment, "env", nil, "environment variable, K=V; may be repeated")
 	flags.StringVar(&f.pull, "pull", "", "always (default), if-not-present or never")
+	flags.StringVar(&f.loginSecret, "registry-login-secret", "", "reference of the secret whose login pulls the image, before any registry's; what members may name, an admin allows (pier secret)")
 	flags.BoolVar(&f.watch, "watch", false, "follow the log; end with the container's exit code")
 	c.RunE = p.call(func(ctx context.Context, client *api.Client, arguments []string) error {
 		return p.runStep(ctx, client, arguments[0], f)
@@ -117,7 +120,7 @@ func (p *program) readSpec(name string, f runFlags) (api.Spec, error) {
 		return api.Spec{}, err
 	}
 	spec := pierhead.Spec{Step: step.Name, Image: step.Image, Command: rendered.Command, Environment: rendered.Environment,
-		TimeLimit: step.TimeLimit, PullPolicy: pierhead.PullPolicy(f.pull)}
+		TimeLimit: step.TimeLimit, PullPolicy: pierhead.PullPolicy(f.pull), RegistryLoginSecret: f.loginSecret}
 	if f.image != "" {
 		spec.Image = f.image
 	}

@@ -86,8 +86,8 @@ mkdir -m 700 "$PIER_SECRETS_DIR"
 bin/demo/prepare secret "$work/registry" "127.0.0.1:$registry_port" "$PIER_SECRETS_DIR/team"
 echo
 echo "   The operator laid out the secret in \$PIER_SECRETS_DIR/team: user name, password, and the server it is for."
-show "pier registry add team --org acme --match '127.0.0.1:$registry_port/team/*' --secret file:team --plain-http"
-pier registry add team --org acme --match "127.0.0.1:$registry_port/team/*" --secret file:team --plain-http
+show "pier registry add team --org acme --match '127.0.0.1:$registry_port/team/*' --secret file:team --plain-http --sample team/train:v1"
+pier registry add team --org acme --match "127.0.0.1:$registry_port/team/*" --secret file:team --plain-http --sample team/train:v1
 
 echo
 echo "== From then on, by everybody: the image's own name, and nothing else"
