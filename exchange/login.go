@@ -131,8 +131,9 @@ func object(text []byte) (map[string]json.RawMessage, error) {
 	return fields, nil
 }
 
-// texts reads members that must be strings and among the known names; absent ones are "".
-func texts(fields map[string]json.RawMessage, where string, known ...string) (map[string]string, error) {
+// Texts reads members that must be strings and among the known names; absent ones are "". Where says which part of the secret
+// they are in. The error is an *Error with ErrContent; it never quotes the content.
+func Texts(fields map[string]json.RawMessage, where string, known ...string) (map[string]string, error) {
 	out := make(map[string]string, len(fields))
 	for name, field := range fields {
 		if !slices.Contains(known, name) {
@@ -148,7 +149,7 @@ func texts(fields map[string]json.RawMessage, where string, known ...string) (ma
 }
 
 func parsePlain(fields map[string]json.RawMessage, unnamed string) (Login, error) {
-	values, err := texts(fields, "the secret", "username", "password", "server")
+	values, err := Texts(fields, "the secret", "username", "password", "server")
 	if err != nil {
 		return Login{}, err
 	}
@@ -246,7 +247,7 @@ func parseEntry(key string, text json.RawMessage) ([]Login, error) {
 		return nil, content("the entry of auths for " + host + " is not what was expected: " + err.Error())
 	}
 	where := "the entry of auths for " + host
-	values, err := texts(fields, where, "auth", "username", "password", "email", "identitytoken")
+	values, err := Texts(fields, where, "auth", "username", "password", "email", "identitytoken")
 	if err != nil {
 		return nil, err
 	}
