@@ -20,6 +20,7 @@ var clients = map[string]string{
 	"api":             "the client of our own server, whose address its operator gives",
 	"engine/docker":   "the engine's socket",
 	"identity/google": "the cloud's own API at addresses that its library derives, and the metadata service",
+	"identity/amazon": "the cloud's own API at addresses that its library derives, and the metadata service",
 	"identity/azure":  "the cloud's own API at addresses that its library derives, and the metadata service",
 }
 
