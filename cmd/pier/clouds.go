@@ -4,6 +4,8 @@ import (
 	"pierhead.dev/pierhead"
 	"pierhead.dev/pierhead/exchange"
 	"pierhead.dev/pierhead/exchange/acr"
+	"pierhead.dev/pierhead/exchange/ecr"
+	"pierhead.dev/pierhead/identity/amazon"
 	"pierhead.dev/pierhead/identity/azure"
 )
 
@@ -11,4 +13,10 @@ import (
 func addAzure(exchangers map[pierhead.RegistryType]exchange.Exchanger) {
 	identity := azure.New(azure.Config{})
 	exchangers[pierhead.RegistryACR] = acr.New(identity)
+}
+
+// addAmazon gives a node what it may be at Amazon, likewise. Its name is in the names of its sessions there.
+func addAmazon(exchangers map[pierhead.RegistryType]exchange.Exchanger, node string) {
+	identity := amazon.New(amazon.Config{Node: node})
+	exchangers[pierhead.RegistryECR] = ecr.New(identity)
 }
