@@ -135,8 +135,12 @@ func (c *Client) impersonate(ctx context.Context, source Token, email string, li
 	if err != nil {
 		return Token{}, &Error{Kind: ErrRefused, Text: "a token for " + email + " cannot be asked for", Hint: "a token's lifetime is at most 12 hours"}
 	}
-	return ask(ctx, credentials, request{what: source.Principal + " standing in for " + email, host: host, principal: email,
-		hint: func(a *Answer) string { return impersonateHint(a, source.Principal, email) }})
+	who := source.Principal
+	if who == "" {
+		who = "the owner of the access token given"
+	}
+	return ask(ctx, credentials, request{what: who + " standing in for " + email, host: host, principal: email,
+		hint: func(a *Answer) string { return impersonateHint(a, who, email) }})
 }
 
 // A request is one question to Google, as errors tell it.
