@@ -38,7 +38,8 @@
 //
 // exchange/basic serves registries with a user name and password,
 // exchange/dockerhub Docker Hub; exchange/acr exchanges a token of Entra's, which identity/azure gets, for a login at one of
-// Azure's registries, and exchange/ecr one of Amazon's for a password there; what vendors' user names and tokens look like is in exchange itself (fit.go). oci/client is a remote registry, oci/hosted our own
+// Azure's registries, exchange/ecr one of Amazon's for a password there, and exchange/gcp makes
+// access tokens for Google's, of whatever Google takes for an identity (identity/google); what vendors' user names and tokens look like is in exchange itself (fit.go). oci/client is a remote registry, oci/hosted our own
 // on disk, oci/server puts either behind HTTP. engine/docker is Docker and Podman. store/ keeps everything in SQLite.
 //
 // # Floor 4 to 6: what combines them

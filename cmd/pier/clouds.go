@@ -5,8 +5,10 @@ import (
 	"pierhead.dev/pierhead/exchange"
 	"pierhead.dev/pierhead/exchange/acr"
 	"pierhead.dev/pierhead/exchange/ecr"
+	"pierhead.dev/pierhead/exchange/gcp"
 	"pierhead.dev/pierhead/identity/amazon"
 	"pierhead.dev/pierhead/identity/azure"
+	"pierhead.dev/pierhead/identity/google"
 )
 
 // addAzure gives a node what it may be in Azure. Nobody is asked before an image or a secret there is wanted.
@@ -19,4 +21,11 @@ func addAzure(exchangers map[pierhead.RegistryType]exchange.Exchanger) {
 func addAmazon(exchangers map[pierhead.RegistryType]exchange.Exchanger, node string) {
 	identity := amazon.New(amazon.Config{Node: node})
 	exchangers[pierhead.RegistryECR] = ecr.New(identity)
+}
+
+// addGoogle gives a node what it may be at Google, likewise. The tokens that a registry's secret may name lie in tokenDirs.
+func addGoogle(exchangers map[pierhead.RegistryType]exchange.Exchanger, tokenDirs []string) {
+	client := google.NewClient(nil)
+	node := google.NewNode(client)
+	exchangers[pierhead.RegistryGCP] = gcp.New(gcp.Config{Client: client, Node: node, TokenDirs: tokenDirs})
 }

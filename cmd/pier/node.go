@@ -81,6 +81,7 @@ func (n *node) open(ctx context.Context, config upConfig, data *dataDirectory, p
 	}
 	addAzure(exchangers)
 	addAmazon(exchangers, record.Name)
+	addGoogle(exchangers, config.TokenDirs)
 	b := broker.New(broker.Config{
 		Registries: snapshot, Events: events, Sealed: keys, ServerCA: string(plane.CA),
 		Secrets:    secret.Mux{"file": secretfile.New(secretfile.Config{Dir: config.SecretsDir}), "env": secretenv.New(nil)},
