@@ -9,6 +9,8 @@ import (
 	"pierhead.dev/pierhead/identity/amazon"
 	"pierhead.dev/pierhead/identity/azure"
 	"pierhead.dev/pierhead/identity/google"
+	"pierhead.dev/pierhead/secret"
+	"pierhead.dev/pierhead/secret/awssm"
 )
 
 // addAzure gives a node what it may be in Azure. Nobody is asked before an image or a secret there is wanted.
@@ -18,9 +20,10 @@ func addAzure(exchangers map[pierhead.RegistryType]exchange.Exchanger) {
 }
 
 // addAmazon gives a node what it may be at Amazon, likewise. Its name is in the names of its sessions there.
-func addAmazon(exchangers map[pierhead.RegistryType]exchange.Exchanger, node string) {
+func addAmazon(exchangers map[pierhead.RegistryType]exchange.Exchanger, secrets secret.Mux, node string) {
 	identity := amazon.New(amazon.Config{Node: node})
 	exchangers[pierhead.RegistryECR] = ecr.New(identity)
+	secrets[awssm.Scheme] = awssm.New(identity)
 }
 
 // addGoogle gives a node what it may be at Google, likewise. The tokens that a registry's secret may name lie in tokenDirs.

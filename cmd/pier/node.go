@@ -79,13 +79,13 @@ func (n *node) open(ctx context.Context, config upConfig, data *dataDirectory, p
 		pierhead.RegistryJFrog:     basic.New(),
 		pierhead.RegistryHosted:    hosted.Exchanger{Host: func() string { return hostOf(snapshot.URL()) }, Username: record.Name, Token: func() string { return token }},
 	}
+	secrets := secret.Mux{"file": secretfile.New(secretfile.Config{Dir: config.SecretsDir}), "env": secretenv.New(nil)}
 	addAzure(exchangers)
-	addAmazon(exchangers, record.Name)
+	addAmazon(exchangers, secrets, record.Name)
 	addGoogle(exchangers, config.TokenDirs)
 	b := broker.New(broker.Config{
 		Registries: snapshot, Events: events, Sealed: keys, ServerCA: string(plane.CA),
-		Secrets:    secret.Mux{"file": secretfile.New(secretfile.Config{Dir: config.SecretsDir}), "env": secretenv.New(nil)},
-		Exchangers: exchangers,
+		Secrets: secrets, Exchangers: exchangers,
 	})
 	agentConfig := agent.Config{Name: record.Name, Directory: data.in("agent"), Server: n.client, Broker: b, Snapshot: snapshot, DataKey: keys.Public(),
 		Endpoint: n.mirror, AllowMounts: config.AllowMounts, NeverMounts: n.neverMounts(config, data), Slots: config.Slots, Log: log}
