@@ -22,6 +22,8 @@ var clients = map[string]string{
 	"identity/google": "the cloud's own API at addresses that its library derives, and the metadata service",
 	"identity/amazon": "the cloud's own API at addresses that its library derives, and the metadata service",
 	"identity/azure":  "the cloud's own API at addresses that its library derives, and the metadata service",
+	"secret/k8s":      "the API server of the agent's own cluster, at the address that Kubernetes gives its pods",
+	"secret/vault":    "the Vault whose address the operator gives",
 }
 
 // outward are the names with which a program reaches out by itself.

@@ -80,6 +80,7 @@ func (n *node) open(ctx context.Context, config upConfig, data *dataDirectory, p
 		pierhead.RegistryHosted:    hosted.Exchanger{Host: func() string { return hostOf(snapshot.URL()) }, Username: record.Name, Token: func() string { return token }},
 	}
 	secrets := secret.Mux{"file": secretfile.New(secretfile.Config{Dir: config.SecretsDir}), "env": secretenv.New(nil)}
+	addKubernetes(secrets)
 	addAzure(exchangers)
 	addAmazon(exchangers, secrets, record.Name)
 	addGoogle(exchangers, config.TokenDirs)
