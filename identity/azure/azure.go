@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -120,6 +121,7 @@ type actor struct {
 	source     source
 	name       string // safe to print: "application 1234…", "the managed identity of this node"
 	authority  string // host of the token server; "" for managed identities
+	tenant     string // its own, an id or a domain; "" for managed identities
 	secret     string // what is sent to prove it, to be hidden in answers; "" where nobody knows it
 	credential azcore.TokenCredential
 }
@@ -130,7 +132,7 @@ func (i *Identity) token(ctx context.Context, ask Ask) (Token, error) {
 		return Token{}, err
 	}
 	ctx, trail := withTrail(ctx)
-	got, err := who.credential.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{ask.Scope}, TenantID: ask.Tenant})
+	got, err := who.credential.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{ask.Scope}, TenantID: who.tenantFor(ask.Tenant)})
 	if err != nil {
 		err = explain(ctx, who, ask, trail)
 		if ask.Principal == nil && errors.Is(err, ErrNoIdentity) {
@@ -139,6 +141,15 @@ func (i *Identity) token(ctx context.Context, ask Ask) (Token, error) {
 		return Token{}, err
 	}
 	return Token{Value: secret.NewValue([]byte(got.Token)), Expires: got.ExpiresOn, Who: principalOf(got.Token)}, nil
+}
+
+// tenantFor is the tenant to name in a request for what belongs to that one: none where that is, or may be, the actor's own
+// under another name. The library compares the two letter by letter.
+func (a actor) tenantFor(tenant string) string {
+	if !IsID(a.tenant) || strings.EqualFold(a.tenant, tenant) {
+		return ""
+	}
+	return tenant
 }
 
 func (i *Identity) actor(ctx context.Context, ask Ask) (actor, error) {

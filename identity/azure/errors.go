@@ -20,6 +20,7 @@ var (
 	ErrNoIdentity  = errors.New("the node has no identity in Azure")
 	ErrRefused     = errors.New("the identity was refused by Entra")
 	ErrUnreachable = errors.New("no answer from Entra")
+	ErrNoHost      = fmt.Errorf("%w: no such host", ErrUnreachable) // which is an ErrUnreachable as well
 )
 
 // An Error is why there is no token, for people. It never contains a part of a secret.
@@ -143,7 +144,7 @@ func explainUnasked(who actor, ask Ask, t *trail) error {
 	if t.status != 0 {
 		return notEntra(t)
 	}
-	if ask.Tenant != "" && !strings.EqualFold(ask.Tenant, os.Getenv("AZURE_TENANT_ID")) {
+	if ask.Tenant != "" && who.tenant != "" && ask.Tenant != who.tenant {
 		return &Error{Kind: ErrRefused, Text: "what " + who.name + " is needed for belongs to another tenant (" + oneLine(ask.Tenant) + ") than it does",
 			Hint: "use an identity of that tenant, or the operator of this node adds the tenant to AZURE_ADDITIONALLY_ALLOWED_TENANTS if the application has access there"}
 	}

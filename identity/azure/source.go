@@ -97,7 +97,7 @@ func (i *Identity) ofNode(c Cloud, from source) (actor, error) {
 	if err != nil {
 		return actor{}, err
 	}
-	who := actor{source: from, name: "application " + printable(client), authority: where.host, secret: os.Getenv("AZURE_CLIENT_SECRET")}
+	who := actor{source: from, name: "application " + printable(client), authority: where.host, tenant: os.Getenv("AZURE_TENANT_ID"), secret: os.Getenv("AZURE_CLIENT_SECRET")}
 	options := i.ClientOptions()
 	options.Cloud = cloud.Configuration{ActiveDirectoryAuthorityHost: where.url()}
 	if from == fromFederation {
@@ -149,7 +149,7 @@ func (i *Identity) ofPrincipal(c Cloud, p *ServicePrincipal) (actor, error) {
 	if err != nil {
 		return actor{}, err
 	}
-	who := actor{source: fromSecret, name: "application " + printable(p.Client), authority: where.host, secret: string(p.Secret.Reveal())}
+	who := actor{source: fromSecret, name: "application " + printable(p.Client), authority: where.host, tenant: p.Tenant, secret: string(p.Secret.Reveal())}
 	options := i.ClientOptions()
 	options.Cloud = cloud.Configuration{ActiveDirectoryAuthorityHost: where.url()}
 	who.credential, err = azidentity.NewClientSecretCredential(p.Tenant, p.Client, who.secret,

@@ -66,11 +66,7 @@ func (w wire) Do(r *http.Request) (*http.Response, error) {
 		trail.note(r.URL, 0, nil, r.Context().Err())
 		return nil, r.Context().Err()
 	case err != nil:
-		fault, lasting := faultOf(ctx, err)
-		own := &Error{Kind: ErrUnreachable, Text: host + " cannot be reached: " + fault, Hint: hintNetwork}
-		if err = own; lasting {
-			err = final{own}
-		}
+		err = faultOf(ctx, host, err)
 	case len(body) > maxBody:
 		err = &Error{Kind: ErrUnreachable, Text: host + " sent an answer that is too large", Hint: hintNetwork}
 	}
@@ -83,8 +79,10 @@ func (w wire) Do(r *http.Request) (*http.Response, error) {
 	return answer, nil
 }
 
-// A final error is not worth another try; Azure's libraries know it by its method.
-type final struct{ cause *Error }
+// Final marks an error as not worth another try, in the way that Azure's libraries know.
+func Final(cause error) error { return final{cause} }
+
+type final struct{ cause error }
 
 // Error is the cause's.
 func (f final) Error() string { return f.cause.Error() }
@@ -95,27 +93,33 @@ func (f final) Unwrap() error { return f.cause }
 // NonRetriable marks it.
 func (final) NonRetriable() {}
 
-// faultOf says in a few words why there is no answer, and whether that will last. The error's own text is dropped: it may
-// hold addresses with queries.
-func faultOf(ctx context.Context, err error) (fault string, lasting bool) {
+// faultOf says in a few words why there is no answer. The error's own text is dropped: it may hold addresses with queries.
+func faultOf(ctx context.Context, host string, err error) error {
 	var dns *net.DNSError
 	var unknown x509.UnknownAuthorityError
 	var name x509.HostnameError
 	var invalid x509.CertificateInvalidError
 	var timeout net.Error
+	fault := &Error{Kind: ErrUnreachable, Text: host + " cannot be reached: ", Hint: hintNetwork}
 	switch {
 	case errors.As(err, &dns) && dns.IsNotFound:
-		return "there is no host of that name", true
-	case errors.As(err, &dns):
-		return "its name cannot be looked up", false
+		fault.Kind = ErrNoHost
+		fault.Text += "there is no host of that name"
+		return Final(fault)
 	case errors.As(err, &unknown), errors.As(err, &name), errors.As(err, &invalid):
-		return "its certificate is not trusted here", true
+		fault.Text += "its certificate is not trusted here"
+		fault.Hint = "whoever runs the node's network looks for what answers in its place; a proxy's own CA belongs into the node's system roots (or SSL_CERT_FILE of the agent)"
+		return Final(fault)
+	case errors.As(err, &dns):
+		fault.Text += "its name cannot be looked up"
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return "the connection was refused", false
+		fault.Text += "the connection was refused"
 	case ctx.Err() != nil, errors.As(err, &timeout) && timeout.Timeout():
-		return "no answer in time", false
+		fault.Text += "no answer in time"
+	default:
+		fault.Text += "the connection broke"
 	}
-	return "the connection broke", false
+	return fault
 }
 
 // A trail is the last thing that came back in the making of one token. Azure's libraries wrap what they were answered in
