@@ -15,7 +15,7 @@
 //
 // image/ reads references and match patterns, and folds the names of Docker Hub. secret/ has references to secrets,
 // which are safe to print, and values, which cannot be printed; its sub-rooms are the stores: a directory, the
-// environment, the agent's Kubernetes namespace (secret/k8s), AWS Secrets Manager (secret/awssm), and credentials sealed to a data-plane key. credential/ is a registry login and the hosts that it is
+// environment, the agent's Kubernetes namespace (secret/k8s), AWS Secrets Manager (secret/awssm), Azure Key Vault (secret/azurekv), and credentials sealed to a data-plane key. credential/ is a registry login and the hosts that it is
 // for. egress/ is the only way out to addresses that others choose: dial rules, redirects, realms, evidence.
 // internal/ has durable (writes that survive a crash), ids, tokens (the signing of registry tokens), suggest (the word that
 // somebody meant), skip (a stream that is read again), and tokendir (the

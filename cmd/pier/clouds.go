@@ -11,12 +11,14 @@ import (
 	"pierhead.dev/pierhead/identity/google"
 	"pierhead.dev/pierhead/secret"
 	"pierhead.dev/pierhead/secret/awssm"
+	"pierhead.dev/pierhead/secret/azurekv"
 )
 
 // addAzure gives a node what it may be in Azure. Nobody is asked before an image or a secret there is wanted.
-func addAzure(exchangers map[pierhead.RegistryType]exchange.Exchanger) {
+func addAzure(exchangers map[pierhead.RegistryType]exchange.Exchanger, secrets secret.Mux) {
 	identity := azure.New(azure.Config{})
 	exchangers[pierhead.RegistryACR] = acr.New(identity)
+	secrets["https"] = azurekv.New(identity)
 }
 
 // addAmazon gives a node what it may be at Amazon, likewise. Its name is in the names of its sessions there.

@@ -81,7 +81,7 @@ func (n *node) open(ctx context.Context, config upConfig, data *dataDirectory, p
 	}
 	secrets := secret.Mux{"file": secretfile.New(secretfile.Config{Dir: config.SecretsDir}), "env": secretenv.New(nil)}
 	addKubernetes(secrets)
-	addAzure(exchangers)
+	addAzure(exchangers, secrets)
 	addAmazon(exchangers, secrets, record.Name)
 	addGoogle(exchangers, config.TokenDirs)
 	b := broker.New(broker.Config{
