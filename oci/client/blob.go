@@ -16,12 +16,13 @@ import (
 )
 
 const (
-	maxResumes = 8 // of one blob
-	maxBarren  = 3 // of them in a row without a byte
+	maxResumes  = 8       // of one blob, without those that brought enough
+	maxBarren   = 3       // of them in a row without a byte
+	enoughBytes = 1 << 20 // from one answer: what cuts every gigabyte is a nuisance, not a registry that trickles
 )
 
-// Blob implements oci.Reader. The body goes on where its transfer broke off, a bounded number of times, with a renewed
-// login where that is needed. A whole blob is verified, and its last byte is held back until its digest is right: a
+// Blob implements oci.Reader. The body goes on where its transfer broke off, with a renewed login where that is needed:
+// as often as each answer brings a mebibyte, and a bounded number of times beyond that. A whole blob is verified, and its last byte is held back until its digest is right: a
 // reader who gets a wrong one gets it short by a byte and then oci.ErrDigestInvalid, never complete. One that is longer
 // than a manifest said that was read before is wrong as well, and read no further than that. A part of a blob cannot be
 // verified. The body belongs to ctx: when it ends, so does the body.
@@ -74,6 +75,7 @@ type stream struct {
 	answer   *egress.Response
 	body     io.ReadCloser
 	at       int64 // of the next byte from the registry, in the whole blob
+	from     int64 // where the answer's part began
 	end      int64 // where the wanted part ends; -1 while not known
 	size     int64 // of the whole blob; -1 while not known
 	told     bool  // by a manifest
@@ -83,6 +85,7 @@ type stream struct {
 	holding bool
 	resumes int
 	barren  int
+	begun   bool  // an answer was accepted
 	err     error // the answer to every further Read
 }
 
@@ -129,10 +132,10 @@ func (s *stream) accept(k call, r *egress.Response) error {
 	if s.size >= 0 && (s.end < 0 || s.end > s.size) {
 		s.end = s.size
 	}
-	if s.size >= 0 && s.at > s.size || s.at == s.size && s.at > 0 && s.resumes == 0 {
+	if s.size >= 0 && s.at > s.size || s.at == s.size && s.at > 0 && !s.begun {
 		return contentError(k, r, oci.ErrRangeInvalid, "the blob has only "+strconv.FormatInt(s.size, 10)+" bytes")
 	}
-	s.answer, s.body = r, r.Body
+	s.answer, s.body, s.from, s.begun = r, r.Body, s.at, true
 	if skip := s.at - start; skip > 0 {
 		if _, err := io.CopyN(io.Discard, r.Body, skip); err != nil {
 			return sendError(k, PlaceRegistry, s.client.base.Host, err)
@@ -241,8 +244,11 @@ func (s *stream) resume(cause error) error {
 		cause = sendError(s.call, PlaceRegistry, s.client.base.Host, cause)
 	}
 	_ = s.body.Close()
-	for {
-		if s.resumes++; s.resumes > maxResumes || s.barren >= maxBarren {
+	for free := s.at-s.from >= enoughBytes; ; free = false {
+		if !free {
+			s.resumes++
+		}
+		if s.resumes > maxResumes || s.barren >= maxBarren {
 			return cause
 		}
 		s.barren++

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -65,75 +64,6 @@ func TestParts(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, d, err)
 		}
 	}
-}
-
-// A transfer that breaks off goes on from there, with a renewed token where it must (FIELD P3, NVIDIA/enroot#278).
-func TestP3BrokenTransfersGoOn(t *testing.T) {
-	f := newFixture(t)
-	var breaks atomic.Int32
-	i := &issuer{realm: "https://" + host + "/token", password: is("p")}
-	for name, test := range map[string]struct {
-		breaks int32
-		step   int
-		ranges bool
-		revoke bool
-		fails  bool
-	}{
-		"once": {1, 1000, true, false, false}, "eight times": {8, 1000, true, false, false}, "nine times": {9, 1000, true, false, true},
-		"Range ignored": {2, 1000, false, false, false}, "token withdrawn": {3, 1000, true, true, false}, "four times without a byte": {4, 0, true, false, true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			breaks.Store(test.breaks)
-			f.HTTPS(host, withToken(i, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if !isBlob(r) {
-					f.inner.ServeHTTP(w, r)
-					return
-				}
-				if !test.ranges {
-					r.Header.Del("Range")
-				}
-				if breaks.Add(-1) >= 0 {
-					w = &breaking{w, test.step + test.step*int(test.breaks-breaks.Load())*btoi(!test.ranges)}
-					if test.revoke {
-						i.revoke()
-					}
-				}
-				f.ranged(w, r, f.layer)
-			})))
-			c := f.client(egress.Rules{}, login("p"))
-			got, err := blob(t, c, f.blob, 0, -1)
-			if test.fails {
-				if err == nil || got == string(f.layer) || !strings.HasPrefix(string(f.layer), got) {
-					t.Errorf("%d bytes, %v", len(got), err)
-				}
-			} else if err != nil || got != string(f.layer) {
-				t.Errorf("%d bytes, %v", len(got), err)
-			}
-			c.Close()
-		})
-	}
-}
-
-func btoi(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
-}
-
-// breaking sends some bytes of a body and hangs up.
-type breaking struct {
-	http.ResponseWriter
-	left int
-}
-
-func (b *breaking) Write(p []byte) (int, error) {
-	n, _ := b.ResponseWriter.Write(p[:min(len(p), b.left)])
-	if b.left -= n; b.left <= 0 {
-		b.ResponseWriter.(http.Flusher).Flush()
-		panic(http.ErrAbortHandler)
-	}
-	return n, nil
 }
 
 // A wrong blob is never complete: its last byte stays here.
