@@ -85,7 +85,7 @@ func (n *node) open(ctx context.Context, config upConfig, data *dataDirectory, p
 	addAmazon(exchangers, secrets, record.Name)
 	addGoogle(exchangers, config.TokenDirs)
 	b := broker.New(broker.Config{
-		Registries: snapshot, Events: events, Sealed: keys, ServerCA: string(plane.CA),
+		Registries: snapshot, Events: events, Sealed: keys, ServerCA: string(plane.CA), PrivateNetworks: config.Networks,
 		Secrets: secrets, Exchangers: exchangers,
 	})
 	agentConfig := agent.Config{Name: record.Name, Directory: data.in("agent"), Server: n.client, Broker: b, Snapshot: snapshot, DataKey: keys.Public(),

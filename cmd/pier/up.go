@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -31,6 +32,7 @@ type upConfig struct {
 	Network     string   // what containers get: "bridge" or "none"
 	OwnStore    bool     // a Podman of our own keeps its images in the data directory
 	AllowMounts []string // directories that executions may mount
+	Networks    []string // CIDR prefixes that registries of every organization may resolve to
 	Slots       int      // executions at a time
 	Admin       string   // name of the administrator that the first start makes
 	LogLevel    string   // debug, info, warn or error
@@ -85,6 +87,7 @@ func (p *program) nodeFlags(c *cobra.Command, config *upConfig) {
 	f.StringVar(&config.Network, "network", p.variable("PIER_NETWORK", "bridge"), `what containers get: "bridge" is the engine's own way out, "none" is nothing (PIER_NETWORK)`)
 	f.BoolVar(&config.OwnStore, "own-store", p.env("PIER_OWN_STORE") == "1", "that Podman keeps images in the data directory, apart from the machine's (PIER_OWN_STORE=1)")
 	f.StringSliceVar(&config.AllowMounts, "allow-mount", splitList(p.env("PIER_ALLOW_MOUNTS")), "directory that executions may mount; may be repeated (PIER_ALLOW_MOUNTS, with commas)")
+	f.StringSliceVar(&config.Networks, "private-network", splitList(p.env("PIER_PRIVATE_NETWORKS")), "CIDR prefix that any registry's hosts may resolve to, as those of private endpoints do; may be repeated (PIER_PRIVATE_NETWORKS, with commas)")
 	f.IntVar(&config.Slots, "slots", slots, "executions at a time (PIER_SLOTS)")
 }
 
@@ -122,6 +125,11 @@ func (c *upConfig) complete(p *program) error {
 			if !filepath.IsAbs(directory) {
 				return pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("%s %q is not an absolute path", flag, directory), "")
 			}
+		}
+	}
+	for _, text := range c.Networks {
+		if prefix, err := netip.ParsePrefix(text); err != nil || prefix != prefix.Masked() {
+			return pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("--private-network %q is not an address range", text), "write it as 10.0.0.0/8 or fd00::/8; an address alone is 10.0.0.7/32")
 		}
 	}
 	return c.checkServer()
