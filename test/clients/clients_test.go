@@ -23,7 +23,7 @@ func TestClients(t *testing.T) {
 	h, seen := watched(t)
 	dir := machine.Scratch(t, machine.Remove(t))
 	big := bigArchive(t, dir)
-	small := makeArchive(t, filepath.Join(dir, "small.tar"), "example.test/made/small:1", "amd64", random(10))
+	small := makeArchive(t, filepath.Join(dir, "small.tar"), "example.test/made/small:1", "amd64", machine.Random(10))
 	for _, program := range clients {
 		t.Run(program.name, func(t *testing.T) {
 			machine.Need(t, program.needs...)
@@ -127,7 +127,7 @@ func TestMount(t *testing.T) {
 // An index of several architectures goes in whole, by two programs, and each architecture is pulled out of it.
 func TestIndex(t *testing.T) {
 	machine.Need(t, "skopeo", "unshare")
-	h := startHouse(t, freeAddress(t), "", "--engine", "none")
+	h := startHouse(t, machine.FreeAddress(t), "", "--engine", "none")
 	s, c := openSkopeo(t, h), openCrane(t, h)
 	must(t, s.login(h.alice))
 	must(t, c.login(h.alice))
@@ -168,12 +168,12 @@ func TestIndex(t *testing.T) {
 // Deleting is an organization's administrator's.
 func TestDelete(t *testing.T) {
 	machine.Need(t, "skopeo", "unshare")
-	h := startHouse(t, freeAddress(t), "", "--engine", "none")
+	h := startHouse(t, machine.FreeAddress(t), "", "--engine", "none")
 	c := openSkopeo(t, h)
 	for _, who := range []person{h.boss, h.alice, h.reader, h.eve} {
 		must(t, c.login(who))
 	}
-	image := makeArchive(t, filepath.Join(c.dir, "small.tar"), "example.test/made/small:1", "amd64", random(10))
+	image := makeArchive(t, filepath.Join(c.dir, "small.tar"), "example.test/made/small:1", "amd64", machine.Random(10))
 	reference := h.host + "/acme/app:v1"
 	must(t, c.push(h.alice, image, reference))
 	remove := func(who person) error {
@@ -199,9 +199,9 @@ func TestDelete(t *testing.T) {
 // The hosted registry alone takes the tokens of the control plane's token service, of which it has the public key only.
 func TestRegistryAlone(t *testing.T) {
 	machine.Need(t, "skopeo", "unshare")
-	h := startHouse(t, freeAddress(t), "", "--engine", "none")
-	address := freeAddress(t)
-	h.serve(t, address, "alone", "server", "--only", "registry", "--token-key", h.dir+"/data/server/token-key.pub", "--url", h.url, "--listen", address)
+	h := startHouse(t, machine.FreeAddress(t), "", "--engine", "none")
+	address := machine.FreeAddress(t)
+	h.Serve(t, address, "alone", "server", "--only", "registry", "--token-key", h.Dir+"/data/server/token-key.pub", "--url", h.url, "--listen", address)
 	apart := *h
 	apart.host, apart.url = address, "http://"+address // the issuer stays
 	c := openSkopeo(t, &apart)

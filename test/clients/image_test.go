@@ -1,14 +1,9 @@
 package clients
 
 import (
-	"archive/tar"
-	"bytes"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
-	"errors"
-	"io"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -23,7 +18,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
-	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"pierhead.dev/pierhead/test/internal/machine"
 )
 
 // bigLayer is large enough that clients stream and chunk it; random bytes do not get smaller by packing.
@@ -40,7 +36,7 @@ type archive struct {
 // makeArchive packs files as layers of their own.
 func makeArchive(t *testing.T, path, tag string, architecture string, contents ...[]byte) archive {
 	t.Helper()
-	img := makeImage(t, architecture, contents...)
+	img := machine.Image(t, architecture, contents...)
 	reference, err := name.NewTag(tag)
 	must(t, err)
 	must(t, tarball.WriteToFile(path, reference, img))
@@ -51,43 +47,12 @@ func makeArchive(t *testing.T, path, tag string, architecture string, contents .
 	return archive{path, tag, id, file.RootFS.DiffIDs}
 }
 
-func makeImage(t *testing.T, architecture string, contents ...[]byte) v1.Image {
-	t.Helper()
-	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
-	for i, content := range contents {
-		layer := layerOf(t, []string{"bin/train", "data/a", "data/b", "data/c"}[i], content)
-		var err error
-		img, err = mutate.AppendLayers(img, layer)
-		must(t, err)
-	}
-	file, err := img.ConfigFile()
-	must(t, err)
-	file = file.DeepCopy()
-	file.OS, file.Architecture, file.Config.Env = "linux", architecture, []string{"PATH=/bin"}
-	img, err = mutate.ConfigFile(img, file)
-	must(t, err)
-	return img
-}
-
-func layerOf(t *testing.T, path string, content []byte) v1.Layer {
-	t.Helper()
-	var buffer bytes.Buffer
-	w := tar.NewWriter(&buffer)
-	must(t, w.WriteHeader(&tar.Header{Name: path, Mode: 0o755, Size: int64(len(content))}))
-	_, err := w.Write(content)
-	must(t, errors.Join(err, w.Close()))
-	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(buffer.Bytes())), nil },
-		tarball.WithMediaType(types.OCILayer))
-	must(t, err)
-	return layer
-}
-
 // makeIndex lays out an index of two architectures.
 func makeIndex(t *testing.T, dir string) (digest v1.Hash) {
 	t.Helper()
 	var index v1.ImageIndex = empty.Index
 	for _, architecture := range []string{"amd64", "arm64"} {
-		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: makeImage(t, architecture, random(3000)),
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: machine.Image(t, architecture, machine.Random(3000)),
 			Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: architecture}}})
 	}
 	path, err := layout.Write(dir, index)
@@ -99,16 +64,10 @@ func makeIndex(t *testing.T, dir string) (digest v1.Hash) {
 	return digest
 }
 
-func random(size int) []byte {
-	content := make([]byte, size)
-	_, _ = rand.Read(content) // it never fails
-	return content
-}
-
 // bigArchive is the image that every client gets.
 func bigArchive(t *testing.T, dir string) archive {
 	t.Helper()
-	return makeArchive(t, filepath.Join(dir, "image.tar"), "example.test/made/here:1", runtime.GOARCH, random(100), random(bigLayer), random(70_000))
+	return makeArchive(t, filepath.Join(dir, "image.tar"), "example.test/made/here:1", runtime.GOARCH, machine.Random(100), machine.Random(bigLayer), machine.Random(70_000))
 }
 
 // look asks the registry itself for what a reference names.

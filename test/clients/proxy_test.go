@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"pierhead.dev/pierhead/test/internal/machine"
 )
 
 // A record is what a proxy in front of pier saw: "METHOD path?query status", in order.
@@ -25,7 +27,7 @@ func watched(t *testing.T) (*house, *record) {
 	t.Helper()
 	front, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
-	back := freeAddress(t)
+	back := machine.FreeAddress(t)
 	r := new(record)
 	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: back})
 	proxy.ErrorLog = log.New(io.Discard, "", 0) // clients give requests up

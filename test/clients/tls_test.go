@@ -13,12 +13,12 @@ import (
 // With --tls self every client works that is given the certificate of the context, and none that is not. dockerd takes
 // any certificate of a loopback address, so for Docker only the first half is shown.
 func TestTLS(t *testing.T) {
-	address := freeAddress(t)
+	address := machine.FreeAddress(t)
 	h := startHouse(t, address, "https://"+address, "--tls", "self", "--engine", "none")
 	unknowing := *h
 	unknowing.ca = "\n"
 	dir := machine.Scratch(t, machine.Remove(t))
-	image := makeArchive(t, filepath.Join(dir, "small.tar"), "example.test/made/small:1", runtime.GOARCH, random(10), random(300_000))
+	image := makeArchive(t, filepath.Join(dir, "small.tar"), "example.test/made/small:1", runtime.GOARCH, machine.Random(10), machine.Random(300_000))
 	for _, program := range clients {
 		t.Run(program.name, func(t *testing.T) {
 			machine.Need(t, program.needs...)
@@ -40,7 +40,7 @@ func TestTLS(t *testing.T) {
 // An execution runs on an image of the hosted registry, with TLS on the way, and nobody set up a credential.
 func TestExecutionOnHostedImage(t *testing.T) {
 	machine.Need(t, "podman", "conmon", "skopeo", "unshare")
-	address := freeAddress(t)
+	address := machine.FreeAddress(t)
 	h := startHouse(t, address, "https://"+address, "--tls", "self", "--engine", "podman", "--own-store", "--network", "none")
 	c := openSkopeo(t, h)
 	must(t, c.login(h.alice))
@@ -49,15 +49,15 @@ func TestExecutionOnHostedImage(t *testing.T) {
 	image := makeArchive(t, filepath.Join(c.dir, "train.tar"), "example.test/made/train:1", runtime.GOARCH, program)
 	reference := h.host + "/acme/train:v1"
 	must(t, c.push(h.alice, image, reference))
-	must(t, os.WriteFile(h.dir+"/valohai.yaml", []byte("- step:\n    name: train-model\n    image: "+reference+"\n    command: train --epochs=2\n"), 0o600))
-	h.pier(t, "project", "create", "acme/vision")
-	log := h.pier(t, "run", "train-model", "--project", "acme/vision", "--watch")
+	must(t, os.WriteFile(h.Dir+"/valohai.yaml", []byte("- step:\n    name: train-model\n    image: "+reference+"\n    command: train --epochs=2\n"), 0o600))
+	h.Must(t, "project", "create", "acme/vision")
+	log := h.Must(t, "run", "train-model", "--project", "acme/vision", "--watch")
 	for _, line := range []string{"Pulling image: " + reference, "Image digest: sha256:", "training for 2 epochs", "done"} {
 		if !strings.Contains(log, line) {
 			t.Errorf("the log lacks %q:\n%s", line, log)
 		}
 	}
-	told := h.pier(t, "execution", "list", "--output", "json")
+	told := h.Must(t, "execution", "list", "--output", "json")
 	if !strings.Contains(told, `"state": "succeeded"`) {
 		t.Errorf("the execution did not succeed:\n%s", told)
 	}
