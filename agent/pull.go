@@ -151,7 +151,7 @@ func (r *run) question(reference image.Reference) broker.Question {
 	execution := r.rec.Execution
 	return broker.Question{
 		OrganizationID: execution.OrganizationID, Project: projectName(execution.Project), Personal: execution.OrganizationID == "",
-		Reference: reference, ExecutionID: execution.ID,
+		Reference: reference, LoginSecret: execution.Spec.RegistryLoginSecret, ExecutionID: execution.ID,
 	}
 }
 

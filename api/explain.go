@@ -58,6 +58,8 @@ const (
 	FromServer = "server" // Match's own answer: neither secrets nor the node's identity were looked at
 
 	OutcomeRegistry  = "registry"  // a registry's credential
+	OutcomeSecret    = "secret"    // the execution's registry_login_secret
+	OutcomeIdentity  = "identity"  // the node's identity, with nothing configured
 	OutcomeAnonymous = "anonymous" // no credential
 	OutcomeAmbiguous = "ambiguous" // what is not known would change the answer
 	OutcomeFailed    = "failed"    // the step that applies failed
@@ -65,14 +67,14 @@ const (
 
 // The numbers of the four steps of precedence.
 const (
-	StepEnvironmentSecret = 1 // the registry_login_secret of the execution's environment
-	StepRegistry          = 2 // the most specific registry of the organization
-	StepNodeIdentity      = 3 // the node's own identity
-	StepAnonymous         = 4
+	StepLoginSecret  = 1 // the registry_login_secret of the execution
+	StepRegistry     = 2 // the most specific registry of the organization
+	StepNodeIdentity = 3 // the node's own identity
+	StepAnonymous    = 4
 )
 
 // StepNames are the names of the steps, from 1 on; [0] is unused.
-var StepNames = [...]string{"", "environment secret", "organization registry", "node identity", "anonymous"}
+var StepNames = [...]string{"", "registry_login_secret", "organization registry", "node identity", "anonymous"}
 
 // An Explanation is which credential an image gets, and why: the same code path as a pull, told.
 type Explanation struct {
@@ -86,7 +88,7 @@ type Explanation struct {
 	Steps        []ExplainedStep      `json:"steps" doc:"In order of precedence."`
 	Candidates   []ExplainedCandidate `json:"candidates" doc:"Every registry with a pattern for the host."`
 	Credential   *ExplainedCredential `json:"credential,omitempty" doc:"What would be used, never its value; absent: none."`
-	Outcome      string               `json:"outcome" enum:"registry,anonymous,ambiguous,failed"`
+	Outcome      string               `json:"outcome" enum:"secret,registry,identity,anonymous,ambiguous,failed"`
 	Sentence     string               `json:"sentence" doc:"The outcome in words."`
 	Hint         string               `json:"hint,omitempty" doc:"What to do about it."`
 }
@@ -120,7 +122,8 @@ type ExplainedCandidate struct {
 
 // An ExplainedCredential says where a credential comes from and whom it is for.
 type ExplainedCredential struct {
-	Source    string     `json:"source" doc:"secret file:NAME, or sealed to key <id>."`
+	Source    string     `json:"source" doc:"secret file:NAME, typed in and sealed to key <id>, the node's identity."`
 	Hosts     []string   `json:"hosts" doc:"The hosts that it may go to."`
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+	Principal string     `json:"principal,omitempty" doc:"Whom it stands for at its issuer: an ARN, an e-mail."`
 }

@@ -23,7 +23,7 @@ import (
 type Access struct {
 	broker   *Broker
 	question Question
-	registry pierhead.Registry // the decided one; zero where there is none
+	decision decision
 	caller   pierhead.Caller
 
 	mu      sync.Mutex
@@ -43,14 +43,14 @@ func (b *Broker) Open(ctx context.Context, caller pierhead.Caller, q Question) (
 	case err != nil && ctx.Err() != nil:
 		return nil, ctx.Err()
 	case err != nil:
-		b.record(q, caller, "credential.refused", p.registry.Name, map[string]string{"error": err.Error()})
+		b.record(q, caller, "credential.refused", p.lent(), map[string]string{"error": err.Error()})
 		return nil, err
 	case p.gaveUp != nil:
-		b.record(q, caller, "pull.anonymous", p.registry.Name, map[string]string{"because": told(q, p.gaveUp)})
+		b.record(q, caller, "pull.anonymous", p.lent(), map[string]string{"because": told(q, p.gaveUp)})
 	case !p.login.Empty():
-		b.record(q, caller, "credential.used", p.registry.Name, map[string]string{"pattern": p.pattern})
+		b.record(q, caller, "credential.used", p.lent(), usedDetail(p))
 	}
-	return &Access{broker: b, question: q, caller: caller, registry: p.registry, client: p.client, login: !p.login.Empty(), refusal: p.gaveUp}, nil
+	return &Access{broker: b, question: q, caller: caller, decision: p.decision, client: p.client, login: !p.login.Empty(), refusal: p.gaveUp}, nil
 }
 
 func (b *Broker) open(ctx context.Context, q Question) (plan, error) {
@@ -59,19 +59,31 @@ func (b *Broker) open(ctx context.Context, q Question) (plan, error) {
 	}
 	table, err := b.Registries.Table(ctx, q.OrganizationID)
 	if err != nil {
-		return plan{}, forPeople(q, pierhead.Registry{}, err)
+		return plan{}, forPeople(q, decision{}, err)
 	}
 	return b.plan(ctx, table, q)
 }
 
-// Registry is the name of the registry whose login serves, or "" for an anonymous pull.
+// usedDetail is what the event says of a login that was taken into use.
+func usedDetail(p plan) map[string]string {
+	detail := map[string]string{}
+	for key, value := range map[string]string{"pattern": p.pattern, "principal": p.login.Principal()} {
+		if value != "" {
+			detail[key] = value
+		}
+	}
+	return detail
+}
+
+// Registry is the name of the registry whose login serves, "registry_login_secret" or "node identity" where it is one of
+// these, or "" for an anonymous pull.
 func (a *Access) Registry() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.login {
 		return ""
 	}
-	return a.registry.Name
+	return a.decision.lent()
 }
 
 // GaveUp is why the login of the registry was not used or refused, when an anonymous pull took its place; else nil. Its
@@ -83,7 +95,7 @@ func (a *Access) GaveUp() error {
 		return nil
 	}
 	return &pierhead.Problem{Kind: pierhead.ErrPull, Cause: a.refusal,
-		Text: givenUp(a.registry, a.refusal) + ": " + told(a.question, a.refusal), Hint: hint(a.question, a.registry, a.refusal)}
+		Text: givenUp(a.decision, a.refusal) + ": " + told(a.question, a.refusal), Hint: hint(a.question, a.decision, a.refusal)}
 }
 
 // Resolve implements oci.Reader.
@@ -113,7 +125,7 @@ type toldBody struct {
 func (b toldBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil && err != io.EOF {
-		err = forPeople(b.access.question, b.access.registry, err)
+		err = forPeople(b.access.question, b.access.decision, err)
 	}
 	return n, err
 }
@@ -126,7 +138,7 @@ func try[T any](ctx context.Context, a *Access, repository string, ask func(oci.
 	}
 	reader, login, gaveUp := a.inUse()
 	answer, err := ask(reader)
-	if login && fallsBack(a.registry, err) && ctx.Err() == nil {
+	if login && a.decision.fallsBack(err) && ctx.Err() == nil {
 		reader, gaveUp = a.becomeAnonymous(err)
 		answer, err = ask(reader)
 	}
@@ -136,9 +148,9 @@ func try[T any](ctx context.Context, a *Access, repository string, ask func(oci.
 	case ctx.Err() != nil:
 		return nothing, ctx.Err()
 	case gaveUp != nil:
-		return nothing, bothFailed(a.question, a.registry, gaveUp, err)
+		return nothing, bothFailed(a.question, a.decision, gaveUp, err)
 	}
-	return nothing, forPeople(a.question, a.registry, err)
+	return nothing, forPeople(a.question, a.decision, err)
 }
 
 func (a *Access) inUse() (reader oci.Reader, login bool, gaveUp error) {
@@ -153,21 +165,21 @@ func (a *Access) becomeAnonymous(cause error) (reader oci.Reader, gaveUp error) 
 	defer a.mu.Unlock()
 	if a.refusal == nil {
 		a.client, a.login, a.refusal = a.client.Anonymous(), false, cause
-		a.broker.record(a.question, a.caller, "pull.anonymous", a.registry.Name, map[string]string{"because": told(a.question, cause)})
+		a.broker.record(a.question, a.caller, "pull.anonymous", a.decision.lent(), map[string]string{"because": told(a.question, cause)})
 	}
 	return a.client, a.refusal
 }
 
-// source hands a registry's login to the client, and a new one when the client says that it was refused.
+// source hands a decision's login to the client, and a new one when the client says that it was refused.
 type source struct {
 	broker    *Broker
-	registry  pierhead.Registry
+	decision  decision
 	reference image.Reference
 }
 
 // Credential implements client.Credentials.
 func (s source) Credential(ctx context.Context, stale *credential.Credential) (credential.Credential, error) {
-	return s.broker.credential(ctx, s.registry, s.reference, stale)
+	return s.broker.credential(ctx, s.decision, s.reference, stale)
 }
 
 func (b *Broker) record(q Question, caller pierhead.Caller, kind, registry string, detail map[string]string) {

@@ -7,11 +7,11 @@ package broker
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"pierhead.dev/pierhead"
 	"pierhead.dev/pierhead/credential"
+	"pierhead.dev/pierhead/egress"
 	"pierhead.dev/pierhead/exchange"
 	"pierhead.dev/pierhead/image"
 	"pierhead.dev/pierhead/oci/client"
@@ -47,6 +47,11 @@ type Config struct {
 	Events     Recorder
 	// PrivateNetworks are address ranges of the operator's that every registry may be in.
 	PrivateNetworks []string
+	// IdentityFor are match patterns of images that the node's identity may pull with nothing configured; nil is every one
+	// at the registries of its cloud, and an empty list none.
+	IdentityFor []image.Pattern
+	// Network is how registries are reached; the zero value is this machine's own.
+	Network egress.Network
 	// ServerCA is the PEM of the control plane's own CA, trusted for the hosted registry beside the system's; or empty.
 	ServerCA string
 	Now      func() time.Time // time.Now where nil
@@ -72,6 +77,7 @@ type Question struct {
 	Project        string // name within the organization; empty when the door does not know it
 	Personal       bool
 	Reference      image.Reference
+	LoginSecret    string // reference of the execution's registry_login_secret, or empty
 	ExecutionID    string // of the execution that pulls, or empty
 }
 
@@ -81,78 +87,14 @@ func (q Question) match() resolve.Question {
 	return question
 }
 
-// A step is a step of precedence: which kind of login serves a pull.
-type step int
-
-const (
-	stepRegistry  step = 2 // the most specific registry of the organization
-	stepAnonymous step = 4
-)
-
-// A decision is which step applies to a question, before any secret is looked at.
-type decision struct {
-	step     step
-	registry pierhead.Registry
-	pattern  string
-}
-
-// decide is pure. Error: pierhead.ErrConflict, with a hint, when the answer is ambiguous.
-func decide(table *resolve.Table, q Question) (decision, error) {
-	if q.Personal {
-		return decision{step: stepAnonymous}, nil
-	}
-	answer := table.Match(q.match())
-	switch answer.Outcome {
-	case resolve.Matched:
-		return decision{step: stepRegistry, registry: *answer.Registry, pattern: answer.Pattern}, nil
-	case resolve.Ambiguous:
-		return decision{}, pierhead.NewProblem(pierhead.ErrConflict, "no credential can be chosen: "+answer.Explain(), answer.Hint())
-	default:
-		return decision{step: stepAnonymous}, nil
-	}
-}
-
-// A plan is how a pull begins: all that is settled before the image's registry is asked. Open goes by it, and Explain
-// tells it.
-type plan struct {
-	decision
-	login  credential.Credential // empty where none is sent
-	gaveUp error                 // why the registry's login is not used and an anonymous pull takes its place, or nil
-	client *client.Client
-}
-
-// plan holds the decision also beside an error, if there was one. Errors are for people, as forPeople makes them.
-func (b *Broker) plan(ctx context.Context, table *resolve.Table, q Question) (plan, error) {
-	d, err := decide(table, q)
-	p := plan{decision: d}
-	if err == nil && d.step == stepRegistry {
-		p.login, err = b.credential(ctx, d.registry, q.Reference, nil)
-		if fallsBack(d.registry, err) {
-			p.gaveUp, err = err, nil
-		}
-	}
-	if err == nil {
-		p.client, err = b.client(q, d.registry, p.login)
-	}
-	return p, forPeople(q, d.registry, err)
-}
-
-// client makes the client for the question's host under the registry's rules, with a login or, where that is empty,
+// client makes the client for the question's host, under the rules of the decision, with a login or, where that is empty,
 // without.
-func (b *Broker) client(q Question, registry pierhead.Registry, login credential.Credential) (*client.Client, error) {
-	config := client.Config{Rules: b.rules(registry, q.Reference)}
+func (b *Broker) client(q Question, d decision, login credential.Credential) (*client.Client, error) {
+	config := client.Config{Rules: b.rules(d.way, q.Reference), Network: b.Network}
 	if !login.Empty() {
-		config.Credentials = source{broker: b, registry: registry, reference: q.Reference}
+		config.Credentials = source{broker: b, decision: d, reference: q.Reference}
 	}
 	return client.New(config)
-}
-
-// fallsBack tells whether err is one of the refusals that one anonymous pull may follow: the login is not for this host,
-// or whoever issues or takes it said no. What cannot be reached, a secret that is missing or malformed, a login that was
-// withheld from a strange token server, an image that is not there: there the failure is the answer.
-func fallsBack(registry pierhead.Registry, err error) bool {
-	refused := errors.Is(err, exchange.ErrHostMismatch) || errors.Is(err, exchange.ErrRefused) || client.Refused(err)
-	return refused && registry.WhenRefused != pierhead.RefusedFail
 }
 
 // literalHosts are the hosts that a registry's patterns write out; none when a pattern has a glob in its host, because

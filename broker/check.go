@@ -36,6 +36,10 @@ type checker struct {
 	reference image.Reference
 }
 
+func (c *checker) decision() decision {
+	return decision{step: stepRegistry, lender: c.registry, way: c.registry}
+}
+
 func (c *checker) question() Question {
 	return Question{OrganizationID: c.registry.OrganizationID, Reference: c.reference}
 }
@@ -49,7 +53,7 @@ func (c *checker) look(ctx context.Context, text string) pierhead.Check {
 	if c.reference, err = image.Parse(text); err != nil {
 		return pierhead.Check{Result: pierhead.CheckUnproved, Reason: "no image is known that the registry covers", Hint: nameSample(c.registry)}
 	}
-	login, err := c.broker.exchange(ctx, c.registry, c.reference)
+	login, err := c.broker.exchange(ctx, c.decision(), c.reference)
 	switch {
 	case err != nil:
 		return c.bad(err)
@@ -83,7 +87,7 @@ func nameSample(registry pierhead.Registry) string {
 // ask asks for the manifest with one login, and none where it is empty. found is false when the registry took the login and
 // says that there is no such image.
 func (c *checker) ask(ctx context.Context, login credential.Credential) (found bool, err error) {
-	config := client.Config{Rules: c.broker.rules(c.registry, c.reference)}
+	config := client.Config{Rules: c.broker.rules(c.registry, c.reference), Network: c.broker.Network}
 	if !login.Empty() {
 		config.Credentials = fixed{login}
 	}
@@ -154,7 +158,7 @@ func (c *checker) bad(err error) pierhead.Check {
 	if client.Refused(err) || errors.Is(err, exchange.ErrRefused) || errors.Is(err, exchange.ErrHostMismatch) || errors.Is(err, oci.ErrUnauthorized) || errors.Is(err, oci.ErrDenied) {
 		result = pierhead.CheckRefused
 	}
-	people := forPeople(c.question(), c.registry, err)
+	people := forPeople(c.question(), c.decision(), err)
 	return pierhead.Check{Result: result, Reason: people.Error(), Hint: pierhead.HintOf(people)}
 }
 

@@ -13,27 +13,27 @@ import (
 )
 
 // forPeople makes any error of a pull a problem of kind pierhead.ErrPull, which names the image once and has a hint. A
-// context's own error stays what it is: nobody waits for it any more. registry is the decided one, or zero.
-func forPeople(q Question, registry pierhead.Registry, err error) error {
+// context's own error stays what it is: nobody waits for it any more. d is the decision, or zero.
+func forPeople(q Question, d decision, err error) error {
 	if err == nil || ended(err) {
 		return err
 	}
 	text := " cannot be pulled: "
 	switch {
-	case client.Refused(err) && registry.ID != "":
-		text += "the login of registry " + registry.Name + " was not accepted: "
-	case errors.Is(err, exchange.ErrRefused), errors.Is(err, exchange.ErrHostMismatch), errors.Is(err, exchange.ErrContent), errors.Is(err, exchange.ErrUnreachable):
-		text += "there is no login of registry " + registry.Name + " for it: "
-	case errors.Is(err, egress.ErrRules) && registry.ID != "":
-		text += "the settings of registry " + registry.Name + ": "
+	case client.Refused(err) && d.lender.ID != "":
+		text += d.login() + " was not accepted: "
+	case fromExchange(err):
+		text += d.login() + " cannot be had: "
+	case errors.Is(err, egress.ErrRules) && d.way.ID != "":
+		text += "the settings of registry " + d.way.Name + ": "
 	case notThere(err):
 		text = " was not found: "
 	}
-	return &pierhead.Problem{Kind: pierhead.ErrPull, Cause: err, Text: q.Reference.String() + text + told(q, err), Hint: hint(q, registry, err)}
+	return &pierhead.Problem{Kind: pierhead.ErrPull, Cause: err, Text: q.Reference.String() + text + told(q, err), Hint: hint(q, d, err)}
 }
 
 // bothFailed tells both answers, the login's first: the anonymous one follows from it.
-func bothFailed(q Question, registry pierhead.Registry, login, anonymous error) error {
+func bothFailed(q Question, d decision, login, anonymous error) error {
 	if ended(anonymous) {
 		return anonymous
 	}
@@ -42,18 +42,21 @@ func bothFailed(q Question, registry pierhead.Registry, login, anonymous error) 
 		// The anonymous answer is what the registry said last of this content: found first, an engine that asks for a
 		// signature which need not be there is told 404 and not that its own login is wrong.
 		Cause: errors.Join(anonymous, login),
-		Text: q.Reference.String() + " cannot be pulled: " + givenUp(registry, login) + " (" + told(q, login) +
+		Text: q.Reference.String() + " cannot be pulled: " + givenUp(d, login) + " (" + told(q, login) +
 			"), and the anonymous pull that followed failed too (" + told(q, anonymous) + ")",
-		Hint: hint(q, registry, login),
+		Hint: hint(q, d, login),
 	}
 }
 
 // givenUp says what became of a login that an anonymous pull took the place of.
-func givenUp(registry pierhead.Registry, cause error) string {
-	if errors.Is(cause, exchange.ErrHostMismatch) {
-		return "the login of registry " + registry.Name + " was not used"
+func givenUp(d decision, cause error) string {
+	switch {
+	case errors.Is(cause, exchange.ErrHostMismatch):
+		return d.login() + " was not used"
+	case d.step == stepIdentity && fromExchange(cause):
+		return d.login() + " could not be had"
 	}
-	return "the login of registry " + registry.Name + " was not accepted"
+	return d.login() + " was not accepted"
 }
 
 // told is an error's text without the image's own name, which stands in front of it already.

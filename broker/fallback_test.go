@@ -45,7 +45,7 @@ var fallbacks = []fallback{
 		says: []string{"was not used (the secret is for other.example.com", "anonymous pull that followed failed too (127.0.0.1", "401"},
 		is:   []error{exchange.ErrHostMismatch, oci.ErrUnauthorized}},
 	{name: "A5 another server, fail", password: marker, server: "other.example.com", public: true, fail: true, kinds: "credential.refused",
-		says: []string{"there is no login of registry team for it: the secret is for other.example.com"}, is: []error{exchange.ErrHostMismatch}},
+		says: []string{"the login of registry team cannot be had: the secret is for other.example.com"}, is: []error{exchange.ErrHostMismatch}},
 	{name: "P2 a dead login, public", bearer: true, password: marker, server: "HERE", public: true, uses: "anonymously", sent: 1, asked: true, kinds: "credential.used pull.anonymous",
 		says: []string{"the login of registry team was not accepted: ", "401"}},
 	{name: "P2 a dead login, private", password: marker, server: "HERE", sent: 1, asked: true, kinds: "credential.used pull.anonymous",

@@ -13,8 +13,8 @@ import (
 )
 
 // hint says whose turn it is and what to do about a pull's error. What the room that found the error says comes first.
-// registry is the decided one; zero when none covers the image.
-func hint(q Question, registry pierhead.Registry, err error) string {
+// d is the decision; zero when there is none.
+func hint(q Question, d decision, err error) string {
 	for _, told := range []string{pierhead.HintOf(err), exchange.HintOf(err), secret.HintOf(err)} {
 		if told != "" {
 			return told
@@ -23,19 +23,19 @@ func hint(q Question, registry pierhead.Registry, err error) string {
 	var way *egress.Error
 	switch {
 	case errors.Is(err, exchange.ErrHostMismatch):
-		return "an organization admin corrects the hosts that the login is for, or the match patterns of registry " + registry.Name
+		return mismatchHint(d)
 	case client.Refused(err), errors.Is(err, exchange.ErrRefused):
-		return renewHint(registry)
+		return renewHint(d)
 	case errors.Is(err, secret.ErrUnreachable), errors.Is(err, exchange.ErrUnreachable):
-		return "try again; if it stays so, the operator looks at the way from this node to where the login of registry " + registry.Name + " comes from"
+		return "try again; if it stays so, the operator looks at the way from this node to where " + d.login() + " comes from"
 	case errors.Is(err, egress.ErrRules):
-		return settingsHint(q, registry)
+		return settingsHint(q, d.way)
 	case errors.As(err, &way):
-		return wayHint(q, registry, way)
+		return wayHint(q, d.way, way)
 	case errors.Is(err, oci.ErrManifestUnknown), errors.Is(err, oci.ErrNameUnknown):
-		return "check the name and the tag" + elseHint(q, registry, "; ")
+		return "check the name and the tag" + elseHint(q, d, "; ")
 	case errors.Is(err, oci.ErrUnauthorized), errors.Is(err, oci.ErrDenied):
-		return elseHint(q, registry, "")
+		return elseHint(q, d, "")
 	case errors.Is(err, oci.ErrTooManyRequests):
 		return waitHint(err)
 	case errors.Is(err, oci.ErrDigestInvalid):
@@ -46,30 +46,43 @@ func hint(q Question, registry pierhead.Registry, err error) string {
 	return "see which credential is chosen, and why: pier explain " + q.Reference.Written()
 }
 
+// mismatchHint is about a login that is for other hosts.
+func mismatchHint(d decision) string {
+	if d.step == stepSecret {
+		return "correct the server in the secret " + d.lender.Credential.Secret + ", or name another secret"
+	}
+	return "an organization admin corrects the hosts that the login is for, or the match patterns of registry " + d.lender.Name
+}
+
 // renewHint is about a login that was answered with no.
-func renewHint(registry pierhead.Registry) string {
+func renewHint(d decision) string {
+	credential := d.lender.Credential
 	switch {
-	case registry.Credential.Secret != "":
-		return "if the login is out of date, put the new one into the secret " + registry.Credential.Secret + "; if not, it may not read this repository"
-	case registry.Type == pierhead.RegistryHosted:
+	case d.step == stepIdentity, credential.Identity != "":
+		return "whoever administers the cloud lets the node's identity read this repository; pier explain names whom to"
+	case credential.Secret != "":
+		return "if the login is out of date, put the new one into the secret " + credential.Secret + "; if not, it may not read this repository"
+	case d.lender.Type == pierhead.RegistryHosted:
 		return "the operator looks whether the server still knows this node and its token"
 	}
-	return "if the login is out of date, an organization admin types it in again: pier registry update " + registry.Name +
+	return "if the login is out of date, an organization admin types it in again: pier registry update " + d.lender.Name +
 		" --username NAME --password-stdin; if not, it may not read this repository"
 }
 
 // elseHint is about answers by which a registry may mean that a login is missing or may not see the image.
-func elseHint(q Question, registry pierhead.Registry, join string) string {
+func elseHint(q Question, d decision, join string) string {
 	switch {
+	case d.step == stepSecret || d.step == stepIdentity:
+		return join + "a registry may also answer so when " + d.login() + " may not read this repository"
 	case q.Personal:
 		return join + "personal projects pull what is public; if the image is private, run it in a project of the organization that has its registry"
-	case registry.ID == "":
+	case d.lender.ID == "":
 		return join + "if the image is private, pier explain " + q.Reference.Written() + " tells why no registry serves it here, and an organization admin adds one: " + addRegistry(q, " ...")
-	case registry.Credential == pierhead.RegistryCredential{} && registry.Type != pierhead.RegistryHosted:
-		return join + "registry " + registry.Name + " has no login; if the image is private, an organization admin gives it one: pier registry update " +
-			registry.Name + " --username NAME --password-stdin"
+	case !d.lender.HasCredential() && d.lender.Type != pierhead.RegistryHosted:
+		return join + "registry " + d.lender.Name + " has no login; if the image is private, an organization admin gives it one: pier registry update " +
+			d.lender.Name + " --username NAME --password-stdin"
 	}
-	return join + "a registry may also answer so when the login of registry " + registry.Name + " may not read this repository"
+	return join + "a registry may also answer so when " + d.login() + " may not read this repository"
 }
 
 // needsSetting are the rules to which a registry's settings can make an exception.

@@ -3,9 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
-	"strings"
 	"sync"
 	"time"
 
@@ -32,12 +30,22 @@ type loginKey struct {
 	repository                 string // only where a secret may hold a login for each part of a host
 }
 
-func keyOf(registry pierhead.Registry, reference image.Reference) loginKey {
+func keyOf(d decision, reference image.Reference) loginKey {
+	registry := d.lender
 	key := loginKey{organizationID: registry.OrganizationID, registryID: registry.ID, changed: registry.UpdatedAt, host: reference.Host()}
-	if registry.Type == pierhead.RegistryGeneric {
+	if partial(registry) {
 		key.repository = reference.Repository()
 	}
 	return key
+}
+
+// partial tells whether the registry's secret may hold several logins, each for a part of the host.
+func partial(registry pierhead.Registry) bool {
+	switch registry.Type {
+	case pierhead.RegistryGeneric, pierhead.RegistryDockerHub, pierhead.RegistryJFrog, pierhead.RegistryACR:
+		return registry.Credential.Identity == ""
+	}
+	return false
 }
 
 // logins remembers logins until half their life. Whoever asks while one is being fetched waits for that one.
@@ -157,64 +165,4 @@ func (e *login) done() bool {
 	default:
 		return false
 	}
-}
-
-// credential returns the login for a decided registry and an image. An empty credential means that the registry has none:
-// it is read anonymously, which is no falling back.
-func (b *Broker) credential(ctx context.Context, registry pierhead.Registry, reference image.Reference, stale *credential.Credential) (credential.Credential, error) {
-	return b.logins.get(ctx, keyOf(registry, reference), stale, func(ctx context.Context) (credential.Credential, error) {
-		return b.exchange(ctx, registry, reference)
-	})
-}
-
-// exchangeWithin bounds one fetch of a login, secret store and issuer together.
-const exchangeWithin = time.Minute
-
-func (b *Broker) exchange(ctx context.Context, registry pierhead.Registry, reference image.Reference) (credential.Credential, error) {
-	ctx, cancel := context.WithTimeout(ctx, exchangeWithin)
-	defer cancel()
-	exchanger := b.Exchangers[registry.Type]
-	if exchanger == nil {
-		return credential.Credential{}, pierhead.NewProblem(pierhead.ErrPull,
-			fmt.Sprintf("registry %s is of type %s, which this node does not know", registry.Name, registry.Type), "upgrade the agent of this node")
-	}
-	request := exchange.Request{Host: reference.Host(), Repository: reference.Repository(), Hosts: literalHosts(registry)}
-	var err error
-	switch {
-	case registry.Credential.Secret != "":
-		request.Secret, err = b.secret(ctx, registry)
-	case registry.Credential.Sealed != "":
-		request.Sealed = true
-		request.Secret, err = b.Sealed.Unseal(registry, request.Hosts)
-	case registry.Type == pierhead.RegistryGeneric:
-		return credential.Credential{}, nil
-	}
-	if err != nil {
-		return credential.Credential{}, err
-	}
-	c, err := exchanger.Exchange(ctx, request)
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		return credential.Credential{}, fmt.Errorf("%w within %v", exchange.ErrUnreachable, exchangeWithin)
-	case err != nil:
-		return credential.Credential{}, err
-	case !c.For(request.Host): // an exchange's mistake, which must not become a leak
-		return credential.Credential{}, fmt.Errorf("%w: it is for %s and the image is at %s", exchange.ErrHostMismatch, strings.Join(c.Hosts(), ", "), request.Host)
-	}
-	return c, nil
-}
-
-func (b *Broker) secret(ctx context.Context, registry pierhead.Registry) (secret.Value, error) {
-	ref, err := secret.Parse(registry.Credential.Secret)
-	var value secret.Value
-	if err == nil {
-		value, err = b.Secrets.Get(ctx, ref)
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = fmt.Errorf("%w within %v", secret.ErrUnreachable, exchangeWithin)
-	}
-	if err != nil {
-		return secret.Value{}, fmt.Errorf("the secret of registry %s cannot be read on this node: %w", registry.Name, err)
-	}
-	return value, nil
 }

@@ -87,7 +87,7 @@ func credentialOf(r *pierhead.Registry) *api.ExplainedCredential {
 	return credential
 }
 
-// stepsOf tells the four steps of precedence, of which this version has the second and the fourth.
+// stepsOf tells the four steps of precedence, of which the server knows the second and the fourth.
 func stepsOf(answer resolve.Answer, about subject) []api.ExplainedStep {
 	registry := api.ExplainedStep{Number: api.StepRegistry, Taken: answer.Outcome != resolve.None, Why: answer.Explain()}
 	last := api.ExplainedStep{Number: api.StepAnonymous, Taken: !registry.Taken && !about.push, Why: "no step before it applies"}
@@ -101,9 +101,9 @@ func stepsOf(answer resolve.Answer, about subject) []api.ExplainedStep {
 		registry.Why = "the project is personal, and personal projects have no organization's registries"
 	}
 	steps := []api.ExplainedStep{
-		{Number: api.StepEnvironmentSecret, Why: "executions have no environment in this version"},
+		{Number: api.StepLoginSecret, Why: "the question is not of an execution that names a registry_login_secret"},
 		registry,
-		{Number: api.StepNodeIdentity, Why: "nodes have no cloud identity in this version"},
+		{Number: api.StepNodeIdentity, Why: "a node's identity is known to the node alone"},
 		last,
 	}
 	for i := range steps {
