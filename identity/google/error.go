@@ -179,6 +179,16 @@ func refused(r request, a *Answer) error {
 	return &Error{Kind: ErrRefused, Text: text, Hint: r.hint(a)}
 }
 
+// Unreachable is the sentence about a request of Node.HTTPClient's that had no answer: which host, and what happened on the
+// way. It is "" for every other error.
+func Unreachable(err error) string {
+	var f *failure
+	if errors.As(err, &f) {
+		return f.Error()
+	}
+	return ""
+}
+
 func times(n int) string { return fmt.Sprintf("%d tries", n) }
 
 func networkHint(f *failure) string {

@@ -79,7 +79,7 @@ func impersonateHint(a *Answer, source, target string) string {
 		return "an hour is the longest, or what the organization policy constraints/iam.allowServiceAccountCredentialLifetimeExtension allows to " + target
 	case a.Status == 403:
 		return fmt.Sprintf("let %s stand in for it (permission iam.serviceAccounts.getAccessToken): gcloud iam service-accounts add-iam-policy-binding %s --member=%s --role=roles/iam.serviceAccountTokenCreator; it takes some minutes to count",
-			source, target, member(source))
+			source, target, Member(source))
 	case a.Status == 404:
 		return "there is no service account " + target + ": correct its name"
 	case contains(a.Message, "disabled"):
@@ -88,8 +88,8 @@ func impersonateHint(a *Answer, source, target string) string {
 	return "let your cloud's IAM admin look at the service account " + target
 }
 
-// member is a principal as IAM policies write it, or a word in its place where its name is not known.
-func member(principal string) string {
+// Member is a principal as IAM policies write it, or a word in its place where its name is not known.
+func Member(principal string) string {
 	switch {
 	case strings.Contains(principal, "://"):
 		return principal
