@@ -15,11 +15,12 @@
 //
 // image/ reads references and match patterns, and folds the names of Docker Hub. secret/ has references to secrets,
 // which are safe to print, and values, which cannot be printed; its sub-rooms are the stores: a directory, the
-// environment, the agent's Kubernetes namespace (secret/k8s), AWS Secrets Manager (secret/awssm), Azure Key Vault (secret/azurekv), and credentials sealed to a data-plane key. credential/ is a registry login and the hosts that it is
-// for. egress/ is the only way out to addresses that others choose: dial rules, redirects, realms, evidence.
-// internal/ has durable (writes that survive a crash), ids, tokens (the signing of registry tokens), suggest (the word that
-// somebody meant), skip (a stream that is read again), and tokendir (the
-// OIDC tokens that a platform put on a node).
+// environment, the agent's Kubernetes namespace (secret/k8s), AWS Secrets Manager (secret/awssm), Azure Key Vault
+// (secret/azurekv), Google Secret Manager (secret/gcpsm), and credentials sealed to a data-plane key. credential/ is a
+// registry login and the hosts that it is for. egress/ is the only way out to addresses that others choose: dial rules,
+// redirects, realms, evidence. internal/ has durable (writes that survive a crash), ids, tokens (the signing of
+// registry tokens), suggest (the word that somebody meant), skip (a stream that is read again), and tokendir (the OIDC
+// tokens that a platform put on a node).
 //
 // # Floor 1: nouns and bytes
 //
@@ -36,11 +37,12 @@
 //
 // # Floor 3: the kinds
 //
-// exchange/basic serves registries with a user name and password,
-// exchange/dockerhub Docker Hub; exchange/acr exchanges a token of Entra's, which identity/azure gets, for a login at one of
-// Azure's registries, exchange/ecr one of Amazon's for a password there, and exchange/gcp makes
-// access tokens for Google's, of whatever Google takes for an identity (identity/google); what vendors' user names and tokens look like is in exchange itself (fit.go). oci/client is a remote registry, oci/hosted our own
-// on disk, oci/server puts either behind HTTP. engine/docker is Docker and Podman. store/ keeps everything in SQLite.
+// exchange/basic serves registries with a user name and password, exchange/dockerhub Docker Hub; exchange/acr exchanges
+// a token of Entra's, which identity/azure gets, for a login at one of Azure's registries, exchange/ecr one of Amazon's
+// for a password there, and exchange/gcp makes access tokens for Google's, of whatever Google takes for an identity
+// (identity/google); what vendors' user names and tokens look like is in exchange itself (fit.go). oci/client is a
+// remote registry, oci/hosted our own on disk, oci/server puts either behind HTTP. engine/docker is Docker and Podman.
+// store/ keeps everything in SQLite.
 //
 // # Floor 4 to 6: what combines them
 //

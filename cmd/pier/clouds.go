@@ -12,6 +12,7 @@ import (
 	"pierhead.dev/pierhead/secret"
 	"pierhead.dev/pierhead/secret/awssm"
 	"pierhead.dev/pierhead/secret/azurekv"
+	"pierhead.dev/pierhead/secret/gcpsm"
 )
 
 // addAzure gives a node what it may be in Azure. Nobody is asked before an image or a secret there is wanted.
@@ -29,8 +30,9 @@ func addAmazon(exchangers map[pierhead.RegistryType]exchange.Exchanger, secrets 
 }
 
 // addGoogle gives a node what it may be at Google, likewise. The tokens that a registry's secret may name lie in tokenDirs.
-func addGoogle(exchangers map[pierhead.RegistryType]exchange.Exchanger, tokenDirs []string) {
+func addGoogle(exchangers map[pierhead.RegistryType]exchange.Exchanger, secrets secret.Mux, tokenDirs []string) {
 	client := google.NewClient(nil)
 	node := google.NewNode(client)
 	exchangers[pierhead.RegistryGCP] = gcp.New(gcp.Config{Client: client, Node: node, TokenDirs: tokenDirs})
+	secrets[gcpsm.Scheme] = gcpsm.New(node)
 }

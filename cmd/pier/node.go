@@ -83,7 +83,7 @@ func (n *node) open(ctx context.Context, config upConfig, data *dataDirectory, p
 	addKubernetes(secrets)
 	addAzure(exchangers, secrets)
 	addAmazon(exchangers, secrets, record.Name)
-	addGoogle(exchangers, config.TokenDirs)
+	addGoogle(exchangers, secrets, config.TokenDirs)
 	b := broker.New(broker.Config{
 		Registries: snapshot, Events: events, Sealed: keys, ServerCA: string(plane.CA), PrivateNetworks: config.Networks,
 		Secrets: secrets, Exchangers: exchangers,
