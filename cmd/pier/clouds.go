@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+
 	"pierhead.dev/pierhead"
 	"pierhead.dev/pierhead/exchange"
 	"pierhead.dev/pierhead/exchange/acr"
@@ -14,6 +16,18 @@ import (
 	"pierhead.dev/pierhead/secret/azurekv"
 	"pierhead.dev/pierhead/secret/gcpsm"
 )
+
+// cloudKeys are the files that the clouds' own variables name as this node's keys and tokens.
+func cloudKeys() []string {
+	var files []string
+	for _, name := range []string{"AZURE_FEDERATED_TOKEN_FILE", "AZURE_CLIENT_CERTIFICATE_PATH", "AWS_WEB_IDENTITY_TOKEN_FILE",
+		"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_SHARED_CREDENTIALS_FILE", "GOOGLE_APPLICATION_CREDENTIALS"} {
+		if file := os.Getenv(name); file != "" {
+			files = append(files, file)
+		}
+	}
+	return files
+}
 
 // addAzure gives a node what it may be in Azure. Nobody is asked before an image or a secret there is wanted.
 func addAzure(exchangers map[pierhead.RegistryType]exchange.Exchanger, secrets secret.Mux) {

@@ -118,7 +118,7 @@ func (n *node) openEngine(ctx context.Context, config upConfig, data *dataDirect
 // neverMounts are the paths that no execution gets to see: keys, secrets, and the sockets of engines.
 func (n *node) neverMounts(config upConfig, data *dataDirectory) []string {
 	never := []string{data.path, config.SecretsDir, "/var/run/docker.sock", "/run/docker.sock", "/run/podman", "/run/containerd", "/run/pierhead", "/proc", "/sys"}
-	never = append(never, config.TokenDirs...)
+	never = append(append(never, config.TokenDirs...), cloudKeys()...)
 	if runtime := os.Getenv("XDG_RUNTIME_DIR"); runtime != "" {
 		never = append(never, runtime)
 	}

@@ -46,7 +46,7 @@ func TestA29PullByTheNodesIdentity(t *testing.T) {
 	p := newPlace(t)
 	app := p.node(t)
 	p.refuses(t, p.request(), exchange.ErrRefused, "myregistry.azurecr.io answered 401", "managed identity userAssignedIdentities/pier-nodes",
-		"--assignee "+app.Object+" --role AcrPull", "az acr show --name myregistry")
+		"--assignee "+app.Object+" --role AcrPull", "loginServer=='myregistry.azurecr.io'")
 	p.registry.Grant(app, azuretest.AcrPull)
 	login, err := p.subject.Exchange(t.Context(), p.request())
 	if err != nil {

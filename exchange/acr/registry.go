@@ -42,6 +42,8 @@ func (e *Exchanger) refreshToken(ctx context.Context, r exchange.Request, token 
 		switch {
 		case outer.Err() != nil:
 			return "", outer.Err()
+		case ctx.Err() != nil:
+			return "", late(r.Host)
 		case !again && err != nil:
 			return "", unreachable(r.Host, err)
 		case !again:
@@ -51,12 +53,16 @@ func (e *Exchanger) refreshToken(ctx context.Context, r exchange.Request, token 
 			if outer.Err() != nil {
 				return "", outer.Err()
 			}
-			return "", &exchange.Error{Kind: exchange.ErrUnreachable, Text: r.Host + " did not make a login within " + wholeTime.String(), Hint: hintBusy}
+			return "", late(r.Host)
 		}
 	}
 }
 
 const hintBusy = "nothing is wrong with the login: try again in some minutes; Azure throttles by registry and by the node's address"
+
+func late(host string) error {
+	return &exchange.Error{Kind: exchange.ErrUnreachable, Text: host + " did not make a login within " + wholeTime.String(), Hint: hintBusy}
+}
 
 // An answer of the registry's exchange.
 type answer struct {
@@ -128,7 +134,7 @@ func (a answer) message() string {
 	if json.Unmarshal(a.body, &said) != nil || len(said.Errors) == 0 {
 		return ""
 	}
-	return egress.Clean(strings.TrimSpace(said.Errors[0].Code+" "+said.Errors[0].Message), 300)
+	return azure.OneLine(said.Errors[0].Code + " " + said.Errors[0].Message)
 }
 
 // refused says what an answer means. Roles, tenant and firewall all answer here, before any repository is named.
@@ -139,14 +145,13 @@ func (a answer) refused(host string, token azure.Token) error {
 		text += ": " + words
 	}
 	e := &exchange.Error{Kind: exchange.ErrRefused, Text: text}
-	name, _, _ := strings.Cut(host, ".")
 	switch {
 	case a.status == http.StatusForbidden && strings.Contains(words, "not allowed access"):
 		e.Kind = exchange.ErrUnreachable
 		e.Hint = "the registry's firewall keeps this node out: whoever administers the registry allows the address that is named, or the network admin gives it a private endpoint (https://aka.ms/acr/firewall)"
 	case a.status == http.StatusUnauthorized, a.status == http.StatusForbidden:
 		e.Hint = "whoever administers the registry grants the role (it takes some minutes to work): az role assignment create --assignee " + token.Who.Assignee() +
-			" --role AcrPull --scope $(az acr show --name " + name + " --query id --output tsv); with permissions by repository the role is Container Registry Repository Reader. " +
+			` --role AcrPull --scope $(az acr list --query "[?loginServer=='` + loginServer(host) + `'].id" --output tsv); with permissions by repository the role is Container Registry Repository Reader. ` +
 			"It is refused too where the registry is in another tenant. The registry's setting authentication-as-arm does not matter: the token is one for registries"
 	case a.status == http.StatusTooManyRequests, a.status >= 500, a.status == http.StatusRequestTimeout:
 		e.Kind, e.Hint = exchange.ErrUnreachable, hintBusy
@@ -156,6 +161,15 @@ func (a answer) refused(host string, token azure.Token) error {
 		e.Hint = "whoever administers the registry looks for the cause in its activity log; check that its tenant is " + tenantOf(token)
 	}
 	return e
+}
+
+// loginServer is a registry's own host, for one of its regions too.
+func loginServer(host string) string {
+	name, rest, _ := strings.Cut(host, ".")
+	if _, domain, regional := strings.Cut(rest, ".geo."); regional {
+		return name + "." + domain
+	}
+	return host
 }
 
 func tenantOf(token azure.Token) string {

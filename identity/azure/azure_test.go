@@ -158,6 +158,13 @@ func TestEchoedSecretIsHidden(t *testing.T) {
 	c.Trouble("entra.token", azuretest.Trouble{Status: 401, Body: `{"error":"invalid_client","error_description":"AADSTS7000215: what is ` + mine + `?\u001b[31m Trace ID: x"}`})
 	_, err := node(c).Token(t.Context(), ask(c))
 	refuses(t, c, err, azure.ErrRefused, "AADSTS7000215: what is [hidden]?")
+	c.Calm()
+	cluster := c.Issuer("oidc.aks.example.com")
+	token := cluster.Token(subject, azuretest.Audience, time.Hour)
+	workload(t, c, token)
+	c.Trouble("entra.token", azuretest.Trouble{Status: 401, Body: `{"error":"invalid_client","error_description":"AADSTS700213: what is ` + token + ` for?"}`})
+	_, err = node(c).Token(t.Context(), ask(c))
+	refuses(t, c, err, azure.ErrRefused, "AADSTS700213: what is [hidden] for?")
 }
 
 func TestManagedIdentity(t *testing.T) {

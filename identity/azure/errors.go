@@ -47,8 +47,13 @@ type refusal struct {
 	Trace       string `json:"trace_id"`
 }
 
-// oneLine makes a foreign message fit to print: one line of at most 300 bytes.
-func oneLine(text string) string { return strings.Join(strings.Fields(egress.Clean(text, 300)), " ") }
+// tokenShape is a token as Azure has them, wherever it stands.
+var tokenShape = regexp.MustCompile(`eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*`)
+
+// OneLine makes a foreign message fit to print: one line of at most 300 bytes, without tokens.
+func OneLine(text string) string {
+	return strings.Join(strings.Fields(egress.Clean(tokenShape.ReplaceAllString(text, "[hidden]"), 300)), " ")
+}
 
 // describe is Entra's own words: its message without the trace, date and address that follow it, and the id of the request.
 func (r refusal) describe(hidden string) string {
@@ -59,7 +64,7 @@ func (r refusal) describe(hidden string) string {
 	for _, tail := range []string{" Trace ID:", " Correlation ID:", " Timestamp:", "\r", "\n"} {
 		text, _, _ = strings.Cut(text, tail)
 	}
-	text = oneLine(without(text, hidden))
+	text = OneLine(without(text, hidden))
 	if IsID(r.Trace) {
 		text += " (request " + r.Trace + ")"
 	}
@@ -137,7 +142,7 @@ func explainUnasked(who actor, ask Ask, t *trail) error {
 	if who.source == fromFederation {
 		file := os.Getenv("AZURE_FEDERATED_TOKEN_FILE")
 		if _, err := os.ReadFile(file); err != nil {
-			return &Error{Kind: ErrNoIdentity, Text: "the federated token of this node cannot be read: " + oneLine(err.Error()),
+			return &Error{Kind: ErrNoIdentity, Text: "the federated token of this node cannot be read: " + OneLine(err.Error()),
 				Hint: "the operator of this node mounts the service account's token there (the pod's label azure.workload.identity/use: \"true\" does it), readable for the agent"}
 		}
 	}
@@ -145,7 +150,7 @@ func explainUnasked(who actor, ask Ask, t *trail) error {
 		return notEntra(t)
 	}
 	if ask.Tenant != "" && who.tenant != "" && ask.Tenant != who.tenant {
-		return &Error{Kind: ErrRefused, Text: "what " + who.name + " is needed for belongs to another tenant (" + oneLine(ask.Tenant) + ") than it does",
+		return &Error{Kind: ErrRefused, Text: "what " + who.name + " is needed for belongs to another tenant (" + OneLine(ask.Tenant) + ") than it does",
 			Hint: "use an identity of that tenant, or the operator of this node adds the tenant to AZURE_ADDITIONALLY_ALLOWED_TENANTS if the application has access there"}
 	}
 	return &Error{Kind: ErrNoIdentity, Text: who.name + " cannot be used as it is configured", Hint: "the operator of this node checks the variables AZURE_… of the agent"}
@@ -204,7 +209,7 @@ func hintOf(who actor, code int) string {
 	case 53003, 530003, 53000, 53001, 530031, 530035:
 		return "a Conditional Access policy forbids it from here: whoever administers Entra excludes this workload or allows the node's address"
 	case 500011, 1002012:
-		return "the tenant does not know the resource " + "that the token is for: check that tenant and registry or vault are in the same cloud of Azure"
+		return "the tenant does not know the resource that the token is for: check that tenant and registry or vault are in the same cloud of Azure"
 	}
 	return "whoever administers Entra looks the code up in the sign-in log of the application; " + owner + " checks what is in " + place
 }

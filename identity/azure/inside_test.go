@@ -2,7 +2,11 @@ package azure
 
 import (
 	"encoding/base64"
+	"errors"
+	"io"
+	"log"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 )
@@ -24,6 +28,45 @@ func TestProxyIsNotForTheMetadataService(t *testing.T) {
 		if err != nil || (proxy != nil) != proxied {
 			t.Errorf("%s: %v, %v", address, proxy, err)
 		}
+	}
+}
+
+// The room's own transport, on a network: what is wrong with a connection, in words, and what is not worth another try.
+func TestFaultsOfConnections(t *testing.T) {
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"} {
+		t.Setenv(name, "")
+	}
+	untrusted := httptest.NewTLSServer(http.NotFoundHandler())
+	t.Cleanup(untrusted.Close)
+	untrusted.Config.ErrorLog = log.New(io.Discard, "", 0)
+	plain := httptest.NewServer(http.RedirectHandler("https://evil.example/", http.StatusFound))
+	t.Cleanup(plain.Close)
+	closed := httptest.NewServer(http.NotFoundHandler())
+	closed.Close()
+	get := func(address string) (*http.Response, error) {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return wire{newTransport()}.Do(r)
+	}
+	for address, try := range map[string]struct {
+		words   string
+		lasting bool
+	}{
+		untrusted.URL + "/x?secret=hunter2":                                    {"its certificate is not trusted here", true},
+		closed.URL + "/x?secret=hunter2":                                       {"the connection was refused", false},
+		strings.Replace(plain.URL, "http:", "https:", 1) + "/x?secret=hunter2": {"the connection broke", false},
+	} {
+		_, err := get(address)
+		var lasting interface{ NonRetriable() }
+		if !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), try.words) || errors.As(err, &lasting) != try.lasting || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+	answer, err := get(plain.URL)
+	if err != nil || answer.StatusCode != http.StatusFound {
+		t.Errorf("a redirect was followed: %v, %v", answer, err)
 	}
 }
 

@@ -121,7 +121,7 @@ func allowedTenants() []string {
 // unusable is about a certificate, a tenant or an address that the library cannot read. Its text names files and
 // variables, never what is in them.
 func unusable(err error) error {
-	return &Error{Kind: ErrNoIdentity, Text: "the identity in this node's environment cannot be used: " + oneLine(err.Error()),
+	return &Error{Kind: ErrNoIdentity, Text: "the identity in this node's environment cannot be used: " + OneLine(err.Error()),
 		Hint: "the operator of this node checks the variables AZURE_… of the agent"}
 }
 

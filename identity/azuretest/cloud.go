@@ -74,7 +74,7 @@ func NewID() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// NewSecret makes a client secret, as it would be shown once.
+// newSecret makes a client secret, as it would be shown once.
 func newSecret() string {
 	var b [20]byte
 	_, _ = rand.Read(b[:]) // never fails
@@ -85,7 +85,7 @@ func newSecret() string {
 func (c *Cloud) Secrets() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.Clone(c.secrets)
+	return append(slices.Clone(c.secrets), AppHeader)
 }
 
 func (c *Cloud) keep(secret string) string {

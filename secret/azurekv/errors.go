@@ -10,7 +10,6 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 
-	"pierhead.dev/pierhead/egress"
 	"pierhead.dev/pierhead/identity/azure"
 	"pierhead.dev/pierhead/secret"
 )
@@ -58,7 +57,7 @@ func (f fault) words() string {
 	if f.Error.Inner.Code != "" {
 		text += " (" + f.Error.Inner.Code + ")"
 	}
-	return strings.Join(strings.Fields(egress.Clean(text+" "+f.Error.Message, 300)), " ")
+	return azure.OneLine(text + " " + f.Error.Message)
 }
 
 func fromVault(ref secret.Ref, address Address, who azure.Principal, answer *azcore.ResponseError) error {
