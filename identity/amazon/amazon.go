@@ -27,8 +27,8 @@ import (
 // The kinds of failure, found with errors.Is.
 var (
 	ErrNone        = errors.New("the node has no identity at Amazon")
-	ErrRefused     = errors.New("Amazon refused")
-	ErrUnreachable = errors.New("Amazon does not answer")
+	ErrRefused     = errors.New("refused by Amazon")
+	ErrUnreachable = errors.New("no answer from Amazon")
 )
 
 // An Error is what came of asking Amazon, for people. It contains no part of a secret.

@@ -251,6 +251,15 @@ func TestBadConfiguration(t *testing.T) {
 			return []string{"AWS_CONTAINER_CREDENTIALS_FULL_URI=http://169.254.170.23/v1/credentials",
 				"AWS_CONTAINER_AUTHORIZATION_TOKEN=" + w.issuer.Token(amazontest.PodAudience, subject, time.Hour)}
 		}, amazon.ErrRefused, "ResourceNotFound"},
+		"a process that fails": {func(w world) []string {
+			return []string{"AWS_CONFIG_FILE=" + write(w.dir, "[default]\ncredential_process = /absent/command "+w.key.Secret+"\n")}
+		}, amazon.ErrNone, "cannot be had"},
+		"an SSO session that is not there": {func(w world) []string {
+			return []string{"AWS_CONFIG_FILE=" + write(w.dir, "[default]\nsso_session = s\nsso_account_id = 123456789012\nsso_role_name = r\n[sso-session s]\nsso_region = eu-west-1\nsso_start_url = https://x.example.com\n")}
+		}, amazon.ErrNone, "cannot be had"},
+		"mfa": {func(w world) []string {
+			return []string{"AWS_CONFIG_FILE=" + write(w.dir, "[default]\nrole_arn = arn:aws:iam::123456789012:role/r\nmfa_serial = arn:aws:iam::123456789012:mfa/p\nsource_profile = b\n[profile b]\naws_access_key_id = "+w.key.ID+"\naws_secret_access_key = "+w.key.Secret+"\n")}
+		}, amazon.ErrNone, "mfa_serial"},
 		"metadata off": {func(world) []string { return []string{"AWS_EC2_METADATA_DISABLED=true"} }, amazon.ErrNone, "AWS_EC2_METADATA_DISABLED"},
 		"wrong secret": {func(w world) []string {
 			return []string{"AWS_ACCESS_KEY_ID=" + w.key.ID, "AWS_SECRET_ACCESS_KEY=" + w.key.Secret[1:]}

@@ -224,6 +224,15 @@ func TestClock(t *testing.T) {
 	})
 }
 
+// What the operator says of FIPS end-points holds where the host says nothing of them.
+func TestOperatorsEndpoints(t *testing.T) {
+	amazontest.Environment(t, "AWS_USE_FIPS_ENDPOINT=true")
+	w := newWorld()
+	if _, err := whoami(t.Context(), w.identity(), w.source(), amazon.Place{Region: "us-east-1"}); err != nil || w.Last("sts:GetCallerIdentity").Host != "sts-fips.us-east-1.amazonaws.com" {
+		t.Errorf("%v from %s", err, w.Last("sts:GetCallerIdentity").Host)
+	}
+}
+
 func TestUnknownRegion(t *testing.T) {
 	amazontest.Environment(t)
 	w := newWorld()

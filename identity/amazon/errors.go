@@ -58,6 +58,9 @@ func (i *Identity) explain(ctx context.Context, s Source, p Place, used aws.Cred
 		return q.garbled(responseOf(err), err)
 	case configured(err) != nil:
 		return configured(err)
+	case q.action == noAction && !onTheWay(err):
+		return &Error{Kind: ErrNone, Text: "the credentials for Amazon that this node's configuration names cannot be had",
+			Hint: "the platform admin of the node tries them as the agent's user (aws sts get-caller-identity) and corrects them: AWS_PROFILE, credential_process, an SSO session that ended"}
 	}
 	return q.unanswered(err)
 }
@@ -69,11 +72,21 @@ type question struct {
 	place  Place
 }
 
+// noAction is that of the SDK's chain where it asks none of the services below.
+const noAction = "credentials"
+
+// onTheWay tells whether an error is the network's, or of the time that passed.
+func onTheWay(err error) bool {
+	var sent *url.Error
+	var network *net.OpError
+	return errors.As(err, &sent) || errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded)
+}
+
 // services are how the SDK calls services, and how policies do.
 var services = map[string]string{"STS": "sts", "ECR": "ecr", "ECR PUBLIC": "ecr-public", "Secrets Manager": "secretsmanager"}
 
 func questionOf(err error, p Place) question {
-	q := question{place: p, action: "credentials", host: "Amazon"}
+	q := question{place: p, action: noAction, host: "Amazon"}
 	for rest := err; rest != nil; { // the innermost: credentials may be fetched in the middle of a question
 		var operation *smithy.OperationError
 		if !errors.As(rest, &operation) {
