@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 )
@@ -142,27 +141,6 @@ func (c *Cloud) Revoke(text string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.passwords, text)
-}
-
-// privateHost reads a registry's host: account and region.
-var privateHost = regexp.MustCompile(`^(\d{12})\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]+)\.`)
-
-// MayPull tells whether a registry lets a password read a repository: the password is of that region, the identity's policy
-// allows ecr:BatchGetImage, and for another account's repository its own policy does too.
-func (c *Cloud) MayPull(text, host, name string) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	p := c.passwords[text]
-	parts := privateHost.FindStringSubmatch(host)
-	if p == nil || !c.now().Before(p.expires) || p.public || parts == nil || parts[2] != p.at.region {
-		return false
-	}
-	arn := fmt.Sprintf("arn:%s:ecr:%s:%s:repository/%s", p.at.partition, parts[2], parts[1], name)
-	r := c.repos[arn]
-	if r == nil || !p.by.by.may("ecr:BatchGetImage", arn) {
-		return false
-	}
-	return p.by.by.account() == parts[1] || slices.Contains(r.readers, p.by.by.ARN)
 }
 
 // A repository is one that was made; readers are the principals of its policy.

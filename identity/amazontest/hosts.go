@@ -106,24 +106,11 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if h == nil {
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: r.URL.Hostname(), IsNotFound: true}}
 	}
-	var body []byte
-	if r.Body != nil {
-		var err error
-		body, err = io.ReadAll(r.Body)
-		_ = r.Body.Close()
-		if err != nil {
-			return nil, err
-		}
-	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	in := r.Clone(ctx)
-	in.Body, in.RequestURI, in.RemoteAddr = io.NopCloser(bytes.NewReader(body)), r.URL.RequestURI(), "192.0.2.1:40000"
-	if in.Method == "" {
-		in.Method = http.MethodGet
-	}
-	if in.Host == "" {
-		in.Host = r.URL.Host
+	in, err := arrived(ctx, r)
+	if err != nil {
+		return nil, err
 	}
 	out := &answer{ResponseRecorder: httptest.NewRecorder()}
 	out.Header().Set("Date", t.cloud.now().UTC().Format(http.TimeFormat))
@@ -135,13 +122,10 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 			}
 		}()
 		h.ServeHTTP(out, in)
-		done <- nil
+		done <- r.Context().Err()
 	}()
 	select {
 	case err := <-done:
-		if err == nil {
-			err = r.Context().Err()
-		}
 		if err != nil {
 			return nil, err
 		}
@@ -151,6 +135,28 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	case <-r.Context().Done():
 		return nil, r.Context().Err()
 	}
+}
+
+// arrived is a request as the server sees it.
+func arrived(ctx context.Context, r *http.Request) (*http.Request, error) {
+	var body []byte
+	if r.Body != nil {
+		var err error
+		body, err = io.ReadAll(r.Body)
+		_ = r.Body.Close()
+		if err != nil {
+			return nil, err
+		}
+	}
+	in := r.Clone(ctx)
+	in.Body, in.RequestURI, in.RemoteAddr = io.NopCloser(bytes.NewReader(body)), r.URL.RequestURI(), "192.0.2.1:40000"
+	if in.Method == "" {
+		in.Method = http.MethodGet
+	}
+	if in.Host == "" {
+		in.Host = r.URL.Host
+	}
+	return in, nil
 }
 
 // An answer is a recorder that a handler cannot fill without end.

@@ -131,15 +131,20 @@ func (c *Cloud) serveMetadataData(w http.ResponseWriter, r *http.Request, i *Ins
 	case name != i.roleName():
 		http.Error(w, "Not Found", http.StatusNotFound)
 	default:
-		life := i.Life
-		if life == 0 {
-			life = 6 * time.Hour
-		}
-		if i.session == nil || i.session.by != i.Role || c.now().After(i.session.Expires.Add(-life/4)) {
-			i.session = c.session(i.Role, "i-0123456789abcdef0", life)
-		}
-		writeCredentials(w, i.session, map[string]string{"Code": "Success", "Type": "AWS-HMAC", "LastUpdated": c.now().UTC().Format(time.RFC3339)})
+		writeCredentials(w, c.instanceSession(i), map[string]string{"Code": "Success", "Type": "AWS-HMAC", "LastUpdated": c.now().UTC().Format(time.RFC3339)})
 	}
+}
+
+// instanceSession is the session that the instance has now; it is renewed before its end.
+func (c *Cloud) instanceSession(i *Instance) *Key {
+	life := i.Life
+	if life == 0 {
+		life = 6 * time.Hour
+	}
+	if i.session == nil || i.session.by != i.Role || c.now().After(i.session.Expires.Add(-life/4)) {
+		i.session = c.session(i.Role, "i-0123456789abcdef0", life)
+	}
+	return i.session
 }
 
 func (i *Instance) roleName() string { return i.Role.ARN[strings.LastIndex(i.Role.ARN, "/")+1:] }
