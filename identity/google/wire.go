@@ -57,13 +57,13 @@ func (w *wire) once(r *http.Request) (*http.Response, error) {
 	host := r.URL.Hostname()
 	response, err := w.next.RoundTrip(r.WithContext(ctx))
 	if err != nil {
-		return nil, failed(r.Context(), host, err)
+		return nil, failed(r.Context(), ctx, host, err)
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, longest+1))
 	switch {
 	case err != nil:
-		return nil, failed(r.Context(), host, err)
+		return nil, failed(r.Context(), ctx, host, err)
 	case len(body) > longest:
 		return nil, &failure{host: host, text: fmt.Sprintf("its answer is longer than %d KiB", longest>>10), kind: errTooLong}
 	case w.flavor && response.Header.Get("Metadata-Flavor") != "Google":
@@ -75,12 +75,13 @@ func (w *wire) once(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// failed tells what happened on the network. The context's own end stays what it is.
-func failed(ctx context.Context, host string, err error) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if timeout, ok := err.(interface{ Timeout() bool }); ok && timeout.Timeout() {
+// failed tells what happened on the network. The end of all that was given time for stays what it is; that of one try is
+// told.
+func failed(all, try context.Context, host string, err error) error {
+	switch {
+	case all.Err() != nil:
+		return all.Err()
+	case try.Err() != nil:
 		return &failure{host: host, text: fmt.Sprintf("it took longer than %v", oneTry)}
 	}
 	return &failure{host: host, text: clean(err.Error())}
