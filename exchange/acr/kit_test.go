@@ -61,7 +61,7 @@ func newPlaceIn(t *testing.T, tld string) *place {
 	p.subject = acr.New(azure.New(azure.Config{Transport: p.Transport()}))
 	p.subject.PauseWith(func(ctx context.Context, d time.Duration) error {
 		p.waited += d
-		if p.waited > 45*time.Second {
+		if p.waited > 30*time.Second {
 			return context.DeadlineExceeded
 		}
 		return ctx.Err()

@@ -22,7 +22,7 @@ import (
 const (
 	tries     = 4
 	mostWait  = 10 * time.Second // between two of them, whatever the registry wishes
-	wholeTime = 45 * time.Second // for all of them
+	wholeTime = 30 * time.Second // for all of them
 	maxAnswer = 256 << 10        // bytes
 	guessLife = time.Hour        // of a refresh token that does not say; they last three hours
 	mostLife  = 24 * time.Hour   // that is believed
@@ -43,7 +43,7 @@ func (e *Exchanger) refreshToken(ctx context.Context, r exchange.Request, token 
 		case outer.Err() != nil:
 			return "", outer.Err()
 		case ctx.Err() != nil:
-			return "", late(r.Host)
+			return "", late(r.Host, answer)
 		case !again && err != nil:
 			return "", unreachable(r.Host, err)
 		case !again:
@@ -53,15 +53,19 @@ func (e *Exchanger) refreshToken(ctx context.Context, r exchange.Request, token 
 			if outer.Err() != nil {
 				return "", outer.Err()
 			}
-			return "", late(r.Host)
+			return "", late(r.Host, answer)
 		}
 	}
 }
 
 const hintBusy = "nothing is wrong with the login: try again in some minutes; Azure throttles by registry and by the node's address"
 
-func late(host string) error {
-	return &exchange.Error{Kind: exchange.ErrUnreachable, Text: host + " did not make a login within " + wholeTime.String(), Hint: hintBusy}
+func late(host string, last answer) error {
+	text := host + " did not make a login within " + wholeTime.String()
+	if last.status != 0 {
+		text += fmt.Sprintf("; its last answer was %d", last.status)
+	}
+	return &exchange.Error{Kind: exchange.ErrUnreachable, Text: text, Hint: hintBusy}
 }
 
 // An answer of the registry's exchange.

@@ -24,7 +24,7 @@ import (
 )
 
 const (
-	wholeTime = 40 * time.Second // for one token, retries and all
+	wholeTime = 25 * time.Second // for one token, retries and all
 	noneFor   = time.Minute      // how long "this node has no identity" is remembered
 )
 

@@ -101,15 +101,15 @@ func explain(ctx context.Context, who actor, ask Ask, t *trail) error {
 	switch {
 	case errors.As(t.err, &own):
 		return own
-	case t.err != nil || ctx.Err() != nil:
-		return &Error{Kind: ErrUnreachable, Text: named(t.host, who) + " did not answer within " + wholeTime.String(), Hint: hintNetwork}
-	case t.status == 0, t.status < 300 && !t.asked:
-		return explainUnasked(who, ask, t)
-	case t.status == http.StatusTooManyRequests:
+	case t.status == http.StatusTooManyRequests: // also where the time ran out while it was waited
 		return &Error{Kind: ErrUnreachable, Text: t.host + " is throttling requests for tokens (429), after several tries",
 			Hint: "nothing is wrong with the login: try again in a minute; if it stays, fewer nodes or processes should ask with one identity"}
 	case t.status >= 500 || t.status == http.StatusRequestTimeout || t.status == http.StatusGone:
 		return &Error{Kind: ErrUnreachable, Text: fmt.Sprintf("%s answered %d, several times", t.host, t.status), Hint: "try again in some minutes; https://status.azure.com tells of Azure's troubles"}
+	case t.err != nil || ctx.Err() != nil:
+		return &Error{Kind: ErrUnreachable, Text: named(t.host, who) + " did not answer within " + wholeTime.String(), Hint: hintNetwork}
+	case t.status == 0, t.status < 300 && !t.asked:
+		return explainUnasked(who, ask, t)
 	}
 	var r refusal
 	isJSON := json.Unmarshal(t.body, &r) == nil && r.Code != ""

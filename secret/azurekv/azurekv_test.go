@@ -272,6 +272,7 @@ func TestVaultInTrouble(t *testing.T) {
 		"breaks off for once":    {azuretest.Trouble{Times: 1}, nil, nil},
 		"throttled":              {azuretest.Trouble{Status: 429}, secret.ErrUnreachable, []string{"throttling", "429"}},
 		"throttled for an hour":  {azuretest.Trouble{Status: 429, RetryAfter: "3600"}, secret.ErrUnreachable, []string{"throttling"}},
+		"throttled, patiently":   {azuretest.Trouble{Status: 429, RetryAfter: "10"}, secret.ErrUnreachable, []string{"acme.vault.azure.net is throttling (429)"}},
 		"busy":                   {azuretest.Trouble{Status: 500, Body: `{"error":{"code":"InternalServerError","message":"oh\r\nno"}}`}, secret.ErrUnreachable, []string{"500 InternalServerError oh no"}},
 		"breaks off":             {azuretest.Trouble{}, secret.ErrUnreachable, []string{"the connection broke"}},
 		"silent":                 {azuretest.Trouble{Never: true}, secret.ErrUnreachable, []string{"acme.vault.azure.net"}},

@@ -1,6 +1,7 @@
 package azurekv
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,6 +24,8 @@ func explain(ref secret.Ref, address Address, who azure.Principal, err error) er
 		return fromIdentity(ref, address, identity)
 	case errors.As(err, &answer):
 		return fromVault(ref, address, who, answer)
+	case errors.Is(err, context.DeadlineExceeded):
+		return &secret.Error{Kind: secret.ErrUnreachable, Ref: ref, Text: address.Host + " did not answer within " + wholeTime.String(), Hint: "whoever runs the node's network lets it reach that host on port 443; if it does, the vault is throttling or in trouble: try again in a minute"}
 	case errors.Is(err, errChallenge):
 		return &secret.Error{Kind: secret.ErrUnreachable, Ref: ref, Text: address.Host + " asks for a token in a way that no vault does: none is sent there", Hint: hintProxy}
 	}
