@@ -20,6 +20,7 @@ import (
 	"pierhead.dev/pierhead/exchange/basic"
 	"pierhead.dev/pierhead/exchange/dockerhub"
 	"pierhead.dev/pierhead/exchange/hosted"
+	"pierhead.dev/pierhead/exchange/jfrog"
 	"pierhead.dev/pierhead/image"
 	"pierhead.dev/pierhead/secret"
 	secretenv "pierhead.dev/pierhead/secret/env"
@@ -76,7 +77,7 @@ func (n *node) open(ctx context.Context, config upConfig, data *dataDirectory, p
 	exchangers := map[pierhead.RegistryType]exchange.Exchanger{
 		pierhead.RegistryGeneric:   basic.New(),
 		pierhead.RegistryDockerHub: dockerhub.New(),
-		pierhead.RegistryJFrog:     basic.New(),
+		pierhead.RegistryJFrog:     jfrog.New(jfrog.Config{TokenDirs: config.TokenDirs}),
 		pierhead.RegistryHosted:    hosted.Exchanger{Host: func() string { return hostOf(snapshot.URL()) }, Username: record.Name, Token: func() string { return token }},
 	}
 	secrets := secret.Mux{"file": secretfile.New(secretfile.Config{Dir: config.SecretsDir}), "env": secretenv.New(nil)}
