@@ -2,7 +2,6 @@ package google
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/http"
 	"net/netip"
@@ -52,11 +51,7 @@ func newTransport(proxy bool) *http.Transport {
 			if address, err := netip.ParseAddr(r.URL.Hostname()); err == nil && address.IsLinkLocalUnicast() {
 				return nil, nil // a metadata service, which an external_account may name: no proxy stands on this link
 			}
-			proxy, err := http.ProxyFromEnvironment(r)
-			if err != nil {
-				return nil, errors.New("HTTPS_PROXY of the node's environment is not an address") // err quotes it, password and all
-			}
-			return proxy, nil
+			return http.ProxyFromEnvironment(r)
 		}
 	}
 	return t
