@@ -103,7 +103,7 @@ func TestEntraRefuses(t *testing.T) {
 		}, []string{"401 AADSTS7000215", "not its id"}},
 		"run out": {func(t *testing.T, _ *azuretest.Cloud, a *azuretest.Application) {
 			t.Setenv("AZURE_CLIENT_SECRET", a.Secret(-time.Minute))
-		}, []string{"401 AADSTS7000222", "credential reset"}},
+		}, []string{"401 AADSTS7000222", "az ad app credential reset --id "}},
 		"no application": {func(t *testing.T, _ *azuretest.Cloud, _ *azuretest.Application) {
 			t.Setenv("AZURE_CLIENT_ID", azuretest.NewID())
 		}, []string{"400 AADSTS700016", "no such application"}},

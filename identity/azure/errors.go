@@ -28,7 +28,6 @@ type Error struct {
 	Kind error  // one of the errors above
 	Text string // one sentence, without a trailing full stop
 	Hint string // whose turn it is, and what to do
-	Code int    // of Entra's AADSTS codes, 0 where there is none
 }
 
 // Error is the sentence; faces print Hint on a line of its own.
@@ -119,7 +118,7 @@ func explain(ctx context.Context, who actor, ask Ask, t *trail) error {
 	if !isJSON {
 		return notEntra(t)
 	}
-	return refused(who, ask, t, r)
+	return refused(who, t, r)
 }
 
 func named(host string, who actor) string {
@@ -176,9 +175,9 @@ func explainManaged(who actor, t *trail, r refusal, isJSON bool) error {
 }
 
 // refused is Entra's no, with what to do by its code.
-func refused(who actor, ask Ask, t *trail, r refusal) error {
+func refused(who actor, t *trail, r refusal) error {
 	code := r.code()
-	e := &Error{Kind: ErrRefused, Code: code, Text: fmt.Sprintf("Entra (%s) refused a token to %s: %d %s", t.host, who.name, t.status, r.describe(who.secret)), Hint: hintOf(who, code)}
+	e := &Error{Kind: ErrRefused, Text: fmt.Sprintf("Entra (%s) refused a token to %s: %d %s", t.host, who.name, t.status, r.describe(who.secret)), Hint: hintOf(who, code)}
 	if slices.Contains([]int{90055, 90033, 90099, 50196}, code) { // throttled by tenant, transient, not yet there, a loop of asking
 		e.Kind, e.Hint = ErrUnreachable, "nothing is wrong with the login: try again in some minutes"
 	}
@@ -191,15 +190,19 @@ func hintOf(who actor, code int) string {
 	if who.source != fromSecret {
 		place, owner = "the agent's environment", "the operator of this node"
 	}
+	id := strings.TrimPrefix(who.name, "application ")
+	if !IsID(id) {
+		id = "APPLICATION"
+	}
 	switch code {
 	case 7000215:
-		return owner + " puts the client secret's value into " + place + ", not its id: Azure shows the value once, and az ad app credential reset --id APPLICATION makes another"
+		return owner + " puts the client secret's value into " + place + ", not its id: Azure shows the value once, and az ad app credential reset --id " + id + " makes another"
 	case 7000222:
-		return "the client secret has run out: az ad app credential reset --id APPLICATION makes another, and " + owner + " puts it into " + place
+		return "the client secret has run out: az ad app credential reset --id " + id + " makes another, and " + owner + " puts it into " + place
 	case 700016:
 		return "check the application's id and its tenant in " + place + ": there is no such application in that tenant, or it was deleted"
 	case 7000229, 7000112:
-		return "the application has no service principal in that tenant, or it is disabled: whoever administers Entra runs az ad sp create --id APPLICATION, or enables it"
+		return "the application has no service principal in that tenant, or it is disabled: whoever administers Entra runs az ad sp create --id " + id + ", or enables it"
 	case 90002, 900023, 90013:
 		return "check the tenant in " + place + ": az account show --query tenantId tells it, and each of Azure's clouds has its own"
 	case 70021, 700211, 700212, 700213, 7002138:

@@ -83,7 +83,7 @@ func (w wire) probe(ctx context.Context) error {
 }
 
 func nowhere(why string) error {
-	return &Error{Kind: ErrNoIdentity, Text: "this node has no identity in Azure: no AZURE_… variables are set, and " + why,
+	return &Error{Kind: ErrNoIdentity, Text: "this node has no identity in Azure: no AZURE_… variables say who it is, and " + why,
 		Hint: "the operator of this node assigns a managed identity to the machine, or sets AZURE_CLIENT_ID, AZURE_TENANT_ID and AZURE_FEDERATED_TOKEN_FILE; elsewhere than in Azure, put a service principal into the registry's secret"}
 }
 

@@ -24,7 +24,7 @@ import (
 	"pierhead.dev/pierhead/secret"
 )
 
-const wholeTime = 50 * time.Second // for one secret, with the token for it
+const wholeTime = 35 * time.Second // for one secret, with the token for it
 
 // A Source is Key Vault, asked by this node.
 type Source struct{ identity *azure.Identity }

@@ -294,7 +294,7 @@ func TestVaultInTrouble(t *testing.T) {
 				} else if value, err := p.node.Get(t.Context(), ref(t, address)); err != nil || value.Empty() {
 					t.Error(err)
 				}
-				if took := time.Since(start); took > 55*time.Second {
+				if took := time.Since(start); took > 40*time.Second {
 					t.Errorf("it took %s", took)
 				}
 			})
