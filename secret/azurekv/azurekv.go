@@ -110,10 +110,8 @@ type guard struct {
 // errChallenge is a challenge that is not a vault's.
 var errChallenge = errors.New("the challenge is not one of Key Vault's")
 
-var (
-	tenantShape   = regexp.MustCompile(`\bauthorization="?https://[A-Za-z0-9.-]+/[A-Za-z0-9.-]+/?"?(?:[ ,]|$)`)
-	resourceShape = regexp.MustCompile(`\b(resource|scope)="?([^" ,]*)"?`)
-)
+// authorityShape is a tenant at a token server.
+var authorityShape = regexp.MustCompile(`^https://[A-Za-z0-9.-]+/[A-Za-z0-9.-]+/?$`)
 
 // Do sends a request.
 func (g guard) Do(r *http.Request) (*http.Response, error) {
@@ -128,16 +126,24 @@ func (g guard) Do(r *http.Request) (*http.Response, error) {
 	return answer, nil
 }
 
-// isOwn tells whether a challenge names a tenant, and this cloud's vaults and nothing else.
+// isOwn tells whether a challenge names a tenant, and this cloud's vaults and nothing else. It is taken apart as the library
+// does it, so that what passes here is what is read there.
 func (g guard) isOwn(challenge string) bool {
-	if !strings.HasPrefix(challenge, "Bearer ") || !tenantShape.MatchString(challenge) {
-		return false
-	}
-	found := resourceShape.FindAllStringSubmatch(challenge, -1)
-	for _, resource := range found {
-		if strings.TrimSuffix(strings.TrimSuffix(resource[2], "/.default"), "/") != "https://"+g.domain {
-			return false
+	rest, bearer := strings.CutPrefix(challenge, "Bearer ")
+	var tenant, resource bool
+	for part := range strings.SplitSeq(strings.ReplaceAll(rest, "Bearer ", ""), " ") {
+		key, value, _ := strings.Cut(part, "=")
+		value = strings.TrimSuffix(strings.ReplaceAll(value, `"`, ""), ",")
+		switch key {
+		case "authorization":
+			if tenant = authorityShape.MatchString(value); !tenant {
+				return false
+			}
+		case "resource", "scope":
+			if resource = strings.TrimSuffix(strings.TrimSuffix(value, "/.default"), "/") == "https://"+g.domain; !resource {
+				return false
+			}
 		}
 	}
-	return len(found) > 0
+	return bearer && tenant && resource
 }

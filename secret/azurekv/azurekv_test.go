@@ -239,7 +239,8 @@ func TestChallengeIsVerified(t *testing.T) {
 		challenge(good, "https://management.azure.com"), challenge(good, "https://azure.net"), challenge(good, "https://vault.azure.cn"), challenge(good, "https://vault.azure.net.evil.example"),
 		challenge(good, "https://evil.example"), challenge("https://login.microsoftonline.com", "https://vault.azure.net"), challenge("x", "https://vault.azure.net"), challenge("", "https://vault.azure.net"),
 		challenge("///", "https://vault.azure.net"), `Bearer authorization="` + good + `"`, `Basic realm="x"`, "Bearer", "x",
-		challenge(good, "https://vault.azure.net") + ` scope="https://evil.example"`,
+		challenge(good, "https://vault.azure.net") + ` scope="https://evil.example"`, challenge(good, "https://vault.azure.net") + ` authorization="x"`,
+		`Bearer x-authorization="` + good + `", resource="https://vault.azure.net"`,
 	} {
 		p.vault.Challenge(header)
 		p.refuses(t, p.vault.Address("registry", nil), secret.ErrUnreachable, "no vault does")
@@ -319,6 +320,34 @@ func TestNothingIsKeptButTheToken(t *testing.T) {
 	if n, gets := p.Calls("entra.token"), p.Calls("vault.get"); n != 1 || gets != 3 {
 		t.Errorf("%d tokens, %d secrets", n, gets)
 	}
+}
+
+// Whatever a vault asks for, a token is for vaults, and nothing breaks.
+func FuzzChallenge(f *testing.F) {
+	for _, header := range []string{challenge("https://login.microsoftonline.com/x", "https://vault.azure.net"), challenge("x", "https://azure.net"), `Bearer authorization="https://a/b" authorization="c" resource="https://vault.azure.net"`, "Bearer", ""} {
+		f.Add(header)
+	}
+	cloud := azuretest.New(f)
+	vault := cloud.Vault("acme")
+	app := cloud.Assign("pier-nodes")
+	f.Setenv("AZURE_CLIENT_ID", app.Client)
+	vault.Grant(app)
+	vault.Put("registry", "content")
+	source := azurekv.New(azure.New(azure.Config{Transport: cloud.Transport()}))
+	address, err := secret.Parse(vault.Address("registry", nil))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, header string) {
+		vault.Challenge(header)
+		value, err := source.Get(t.Context(), address)
+		if err == nil && string(value.Reveal()) != "content" {
+			t.Error("another content")
+		}
+		if err != nil && (!value.Empty() || secret.HintOf(err) == "") {
+			t.Errorf("%v", err)
+		}
+	})
 }
 
 func FuzzParseRef(f *testing.F) {
