@@ -179,6 +179,19 @@ func TestP5OneCall(t *testing.T) {
 	}
 }
 
+// A login is for the host that was asked about, and no other of the registry's.
+func TestOneHost(t *testing.T) {
+	w := newWorld(t)
+	hosts := []string{ireland, "999999999999.dkr.ecr.eu-west-1.amazonaws.com"}
+	for _, host := range hosts {
+		c, err := w.Exchange(t.Context(), exchange.Request{Host: host, Hosts: hosts, Identity: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.takes(t, c, host, nodeARN)
+	}
+}
+
 // Two keys on one host are two logins.
 func TestP6TwoIdentities(t *testing.T) {
 	w := newWorld(t)
@@ -202,8 +215,10 @@ func TestP6TwoIdentities(t *testing.T) {
 // How long a password is remembered, and for whom.
 func TestP3Remembered(t *testing.T) {
 	w := newWorld(t)
+	node := w.role
 	synctest.Test(t, func(t *testing.T) {
 		w := world{Cloud: w.Cloud, Exchanger: exchanger(w.Cloud)}
+		w.SetInstance(&amazontest.Instance{Role: node, Life: 48 * time.Hour})
 		calls := 0
 		ask := func(host string, fresh bool, why string) string {
 			t.Helper()

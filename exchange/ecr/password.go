@@ -55,7 +55,7 @@ func (e *Exchanger) password(ctx context.Context, q question, r exchange.Request
 	asker := fmt.Sprintf("%s\n%t\n%s", r.Host, r.Push, strings.Join(r.Hosts, ","))
 	found := e.passwords.take(key, asker, func(fresh *entry) {
 		// The fetch belongs to all who wait, so it outlives the one who began it; it bounds its own time.
-		go e.fetch(context.WithoutCancel(ctx), q, key, fresh)
+		go e.fetch(context.WithoutCancel(ctx), q, fresh)
 	})
 	select {
 	case <-found.ready:
@@ -102,8 +102,9 @@ func (e *entry) serves(asker string, now time.Time) bool {
 	return now.Before(e.renewAt) && (!had || now.Sub(e.began) < sameAgain)
 }
 
-// fetch fills an entry, and forgets it where that fails.
-func (e *Exchanger) fetch(ctx context.Context, q question, key string, fresh *entry) {
+// fetch fills an entry. One with an error is the answer for those who wait, and serves nobody after them: it has no time at
+// which it would be renewed.
+func (e *Exchanger) fetch(ctx context.Context, q question, fresh *entry) {
 	name := make(chan string, 1)
 	go func() { name <- e.identity.Principal(ctx, q.source, q.place) }()
 	got, err := amazon.Ask(ctx, e.identity, q.source, q.place, tokenOf(q))
@@ -114,9 +115,6 @@ func (e *Exchanger) fetch(ctx context.Context, q question, key string, fresh *en
 	defer e.passwords.mu.Unlock()
 	fresh.password, fresh.err = got, err
 	fresh.renewAt = credential.New(username, "", got.expires, nil).RenewAt(fresh.began, rand.Float64())
-	if err != nil && e.passwords.entries[key] == fresh {
-		delete(e.passwords.entries, key)
-	}
 	close(fresh.ready)
 }
 

@@ -137,20 +137,20 @@ func TestIMDSv2Only(t *testing.T) {
 
 func TestIMDSTrouble(t *testing.T) {
 	amazontest.Environment(t)
-	for name, fault := range map[string]amazontest.Fault{"throttled": {Status: 429, Code: "x"}, "broken": {Status: 503, Code: "x"}} {
+	for text, fault := range map[string]amazontest.Fault{"429": {Status: 429, Code: "x"}, "503": {Status: 503, Code: "x"}, "too long": {Huge: true}} {
 		synctest.Test(t, func(t *testing.T) {
 			c := amazontest.New()
 			c.SetInstance(&amazontest.Instance{Role: node(c)})
 			c.On("imds:Credentials", fault)
 			i := amazon.New(amazon.Config{Transport: c.Transport()})
 			_, err := whoami(t.Context(), i, amazon.Source{}, ireland)
-			if !errors.Is(err, amazon.ErrUnreachable) {
-				t.Errorf("%s: %v", name, err)
+			if !errors.Is(err, amazon.ErrUnreachable) || !strings.Contains(err.Error(), text) {
+				t.Errorf("%s: %v", text, err)
 			}
 			silent(t, c, err)
 			c.On("imds:Credentials", amazontest.Fault{})
 			if _, err := whoami(t.Context(), i, amazon.Source{}, ireland); err != nil {
-				t.Errorf("%s is remembered: %v", name, err)
+				t.Errorf("%s is remembered: %v", text, err)
 			}
 		})
 	}

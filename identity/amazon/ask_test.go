@@ -76,8 +76,12 @@ func TestAssumeRole(t *testing.T) {
 		}
 		silent(t, w.Cloud, err)
 	}
+	_, err := whoami(t.Context(), i, amazon.Source{Keys: keysOf(w.key), Role: strings.Replace(w.role.ARN, "aws", "aws-cn", 1)}, ireland)
+	if !strings.Contains(err.Error(), "which is in partition aws") {
+		t.Errorf("another partition: %v", err)
+	}
 	w.user.Deny()
-	_, err := whoami(t.Context(), w.identity(), w.assuming(), ireland)
+	_, err = whoami(t.Context(), w.identity(), w.assuming(), ireland)
 	if !errors.Is(err, amazon.ErrRefused) || !strings.Contains(err.Error(), "sts:AssumeRole") || !strings.Contains(err.Error(), w.user.ARN) {
 		t.Errorf("without sts:AssumeRole: %v", err)
 	}
@@ -171,7 +175,7 @@ func TestTrouble(t *testing.T) {
 		"broken off":         {amazontest.Fault{Drop: true}, amazon.ErrUnreachable, "connection broke", 4},
 		"broken off twice":   {amazontest.Fault{Drop: true, Times: 2}, nil, "", 3},
 		"garbled":            {amazontest.Fault{Garble: true}, amazon.ErrUnreachable, "not what Amazon sends", 1},
-		"without an end":     {amazontest.Fault{Huge: true}, amazon.ErrUnreachable, "", 1},
+		"without an end":     {amazontest.Fault{Huge: true}, amazon.ErrUnreachable, "too long", 1},
 		"late":               {amazontest.Fault{Delay: 3 * time.Second}, nil, "", 1},
 		"never":              {amazontest.Fault{Delay: time.Hour}, amazon.ErrUnreachable, "in time", 0},
 		"region off":         {amazontest.Fault{Status: 403, Code: "RegionDisabledException", Message: "STS is not activated in this region"}, amazon.ErrRefused, "RegionDisabled", 1},
@@ -222,6 +226,19 @@ func TestClock(t *testing.T) {
 		}
 		silent(t, w.Cloud, err)
 	})
+}
+
+// What Amazon says of a wrong signature has the whole request in it, and is not repeated.
+func TestSignatureIsNotTold(t *testing.T) {
+	amazontest.Environment(t)
+	w := newWorld()
+	k := *w.Session(w.user, "x", time.Hour)
+	k.Secret = strings.Repeat("x", 40)
+	_, err := whoami(t.Context(), w.identity(), amazon.Source{Keys: keysOf(&k)}, ireland)
+	if !errors.Is(err, amazon.ErrRefused) || !strings.Contains(err.Error(), "SignatureDoesNotMatch") || strings.Contains(err.Error(), "Canonical") {
+		t.Errorf("%v", err)
+	}
+	silent(t, w.Cloud, err)
 }
 
 // What the operator says of FIPS end-points holds where the host says nothing of them.

@@ -91,6 +91,8 @@ func noInstanceRole(seen *outcome) error {
 	case seen.method == http.MethodPut:
 		return none("what answers at its metadata address gives no session token (IMDSv2): "+clean(seen.status, 60),
 			"if this is EC2, switch the metadata service on (aws ec2 modify-instance-metadata-options --http-endpoint enabled --http-tokens required); if not, "+noneHint)
+	case seen.code == http.StatusOK:
+		return &Error{Kind: ErrUnreachable, Text: "the node's metadata service does not work now: its answer is too long, or broke off", Hint: "the platform admin of the node looks what answers at its metadata address"}
 	case seen.code == http.StatusNotFound:
 		return none("the instance has no role", "attach an instance profile whose role may read the registry")
 	}
