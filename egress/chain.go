@@ -51,7 +51,7 @@ func (ch *chain) hop(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	request, err := ch.httpRequest(withTrace(ctx, t), cancel)
 	if err == nil {
-		ch.response, err = ch.client.transport.RoundTrip(request)
+		ch.response, err = ch.client.roundTrip(request)
 	}
 	if u, ok := requestBody(request); ok {
 		u.revoke(ctx)
@@ -61,6 +61,9 @@ func (ch *chain) hop(ctx context.Context) error {
 		cancel(nil)
 		t.into(&record)
 		record.Fault, record.Rule, record.TLS, record.Text = e.Kind.Error(), e.Rule, e.TLS, e.Detail
+		if record.ByProxy, record.ProxyStatus = e.ByProxy, e.ProxyStatus; e.header != nil {
+			record.Header = keepHeader(e.header, ch.secrets)
+		}
 		ch.hops = append(ch.hops, record)
 		return e
 	}
@@ -80,7 +83,7 @@ func (ch *chain) hop(ctx context.Context) error {
 // reject classifies a failed round trip, while the hop's context still tells why it ended.
 func (ch *chain) reject(ctx context.Context, err error) *Error {
 	e := *classify(ctx, err) // a copy: one failed connection may be told to several who wait for it
-	e.Detail = hide(e.Detail, ch.secrets)
+	e.Detail, e.Proxy = hide(e.Detail, ch.secrets), ch.client.rules.proxy.String()
 	return &e
 }
 
@@ -89,6 +92,7 @@ func (ch *chain) newHop(start time.Time) Hop {
 		Method: ch.method, Scheme: ch.current.scheme, Host: hide(ch.current.String(), ch.secrets),
 		Path: pathOf(ch.url, ch.secrets), Query: queryNames(ch.url, ch.secrets),
 		Authorized: ch.authorization() != "", Range: ch.request.Header.Get("Range"), Start: start,
+		Proxy: ch.client.rules.proxy.String(),
 	}
 }
 
@@ -194,7 +198,10 @@ func (ch *chain) answer() (*Response, error) {
 	if length < 0 || ch.method == http.MethodHead && ch.response.Header.Get("Content-Length") == "" {
 		length = -1
 	}
-	ch.body.where = func(e *Error) *Error { return ch.fail(e).(*Error) }
+	ch.body.where = func(e *Error) *Error {
+		e.Proxy = ch.client.rules.proxy.String()
+		return ch.fail(e).(*Error)
+	}
 	return &Response{
 		Status: ch.response.StatusCode, Header: ch.response.Header, URL: ch.url, Foreign: ch.stripped,
 		Length: length, Body: content, Evidence: Evidence{Hops: ch.hops},

@@ -51,21 +51,26 @@ type conn struct {
 	to netip.AddrPort
 }
 
-// dial resolves a name, strikes out the addresses that the rules forbid, and connects to the first of the others that
-// answers. The name is not looked up again in between, so an answer that changes cannot get past the check.
+// dial connects to where a request goes.
 func (c *Client) dial(ctx context.Context, _, address string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.limits.Connect)
-	defer cancel()
 	to, bad := parseHostPort(address, 0)
 	if bad != nil {
 		return nil, bad
 	}
+	return c.dialUnder(ctx, &c.rules, to)
+}
+
+// dialUnder resolves a name, strikes out the addresses that the rules forbid, and connects to the first of the others
+// that answers. The name is not looked up again in between, so an answer that changes cannot get past the check.
+func (c *Client) dialUnder(ctx context.Context, rules *rules, to hostPort) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.limits.Connect)
+	defer cancel()
 	addresses, err := c.resolve(ctx, to.host)
 	if err != nil {
 		return nil, err
 	}
 	check := func(a netip.AddrPort) error {
-		if err := c.rules.mayDial(to.host, a.Port(), a.Addr()); err != nil {
+		if err := rules.mayDial(to.host, a.Port(), a.Addr()); err != nil {
 			return err
 		}
 		return nil

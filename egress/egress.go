@@ -3,8 +3,9 @@
 //
 // A Client is made for one registry host by its Rules. It checks the address of every connection after the name was
 // resolved, follows redirects by hand, gives a credential to the registry's own host and its paired token servers only,
-// bounds what an answer may cost in bytes and time, and keeps evidence of every hop for diagnosis. It reads no proxy
-// settings from the environment, keeps no cookies, and uncompresses nothing.
+// bounds what an answer may cost in bytes and time, and keeps evidence of every hop for diagnosis. It goes through a
+// proxy where the Rules name one (proxy.go says what is checked then, and where); it reads no proxy settings from the
+// environment, keeps no cookies, and uncompresses nothing.
 package egress
 
 import (
@@ -13,6 +14,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -59,6 +61,7 @@ type Client struct {
 	limits    Limits
 	network   Network
 	transport *http.Transport
+	plain     *http.Transport // for http addresses, where there is a proxy; else nil
 }
 
 // New makes a Client. The errors say which rule cannot be understood and wrap ErrRules.
@@ -72,9 +75,17 @@ func New(r Rules, n Network) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{rules: compiled, limits: r.Limits.orDefaults(), network: n.orDefaults()}
-	c.transport = &http.Transport{
+	c.transport = c.newTransport(roots, c.dial)
+	if c.rules.proxy != nil {
+		c.proxied(roots)
+	}
+	return c, nil
+}
+
+func (c *Client) newTransport(roots *x509.CertPool, dial func(ctx context.Context, network, address string) (net.Conn, error)) *http.Transport {
+	return &http.Transport{
 		Proxy:                  nil, // never from the environment: a proxy there would be dialled without our rules
-		DialContext:            c.dial,
+		DialContext:            dial,
 		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		ForceAttemptHTTP2:      true,
 		TLSHandshakeTimeout:    c.limits.Handshake,
@@ -85,7 +96,6 @@ func New(r Rules, n Network) (*Client, error) {
 		IdleConnTimeout:        90 * time.Second,
 		DisableCompression:     true, // digests are of the bytes as sent; and a bomb stays as small as it came
 	}
-	return c, nil
 }
 
 // rootsWith adds PEM certificates to the system's roots: a private CA must not take the public ones away, since blobs
@@ -105,7 +115,12 @@ func rootsWith(pem string) (*x509.CertPool, error) {
 }
 
 // Close drops idle connections.
-func (c *Client) Close() { c.transport.CloseIdleConnections() }
+func (c *Client) Close() {
+	c.transport.CloseIdleConnections()
+	if c.plain != nil {
+		c.plain.CloseIdleConnections()
+	}
+}
 
 // A Request is one request, with all that may follow from it by redirects.
 type Request struct {
@@ -136,7 +151,7 @@ type Response struct {
 
 // Do sends a request and follows its redirects. Any answer with a final status is a Response, also 401 or 500; the
 // body of an error answer is in memory, cut at Limits.ErrorBytes, and cleaned of the secrets that were sent.
-// Errors are *Error: ErrRefused (with the rule), ErrDNS, ErrConnect, ErrTimeout, ErrTLS, ErrBroken, ErrProtocol,
+// Errors are *Error: ErrRefused (with the rule), ErrProxy, ErrDNS, ErrConnect, ErrTimeout, ErrTLS, ErrBroken, ErrProtocol,
 // ErrTooLarge, and the context's own.
 func (c *Client) Do(ctx context.Context, r Request) (*Response, error) {
 	ch := &chain{client: c, request: r, method: r.Method, url: r.URL, secrets: secretsOf(r)}

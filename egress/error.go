@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"syscall"
 )
@@ -15,6 +16,7 @@ import (
 var (
 	ErrRules    = errors.New("the rules cannot be understood")
 	ErrRefused  = errors.New("refused by a rule")
+	ErrProxy    = errors.New("the proxy refused")
 	ErrDNS      = errors.New("name not resolved")
 	ErrConnect  = errors.New("no connection")
 	ErrTimeout  = errors.New("timed out")
@@ -68,13 +70,29 @@ type Error struct {
 	Detail   string   // one phrase
 	Realm    string   // with RuleRealm: the token server as Rules.Realms would list it; "" where no list would help
 	Evidence Evidence // the failed hop is the last
+
+	Proxy       string // the proxy that stood in the way, "host:port"; "" where there is none
+	ByProxy     bool   // it is the proxy that said no, or that could not be reached: Address was not asked
+	ProxyStatus int    // with ErrProxy: what the proxy answered
+
+	header http.Header // of the proxy's answer
 }
 
 // Error says what was asked, of whom, and what came of it.
 func (e *Error) Error() string {
 	text := e.Kind.Error()
+	if e.Kind == ErrProxy {
+		text = "the proxy " + e.Proxy + " refused"
+	}
 	if e.Detail != "" {
 		text += ": " + e.Detail
+	}
+	switch {
+	case e.Kind == ErrProxy || e.Proxy == "":
+	case e.ByProxy:
+		text = "the proxy " + e.Proxy + ": " + text
+	default:
+		text += ", through the proxy " + e.Proxy
 	}
 	if e.Address != "" {
 		text = strings.TrimSpace(e.Method+" "+e.Address) + ": " + text

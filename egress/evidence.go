@@ -33,8 +33,12 @@ type Hop struct {
 	Authorized bool     // an Authorization header went with it
 	Range      string   // the Range header that was sent
 
-	Resolved []string // addresses of the host's name
-	Address  string   // ip:port that was connected to
+	Proxy       string // the proxy that it went through, "host:port"; "" without one
+	ByProxy     bool   // the proxy itself said no, or could not be reached: the host was not asked
+	ProxyStatus int    // what the proxy answered itself; Header is that answer's
+
+	Resolved []string // addresses of the host's name, or of the proxy's
+	Address  string   // ip:port that was connected to: the proxy's where there is one
 	Reused   bool     // over a connection that was open already
 
 	Status int         // 0: no answer
@@ -82,6 +86,7 @@ var kept = []string{
 	"Ratelimit-Limit", "Ratelimit-Remaining", "Docker-Ratelimit-Source", "Docker-Content-Digest",
 	"Docker-Distribution-Api-Version", "Location", "Warning", "X-Amz-Request-Id", "X-Ms-Request-Id", "X-Ms-Error-Code",
 	"X-Cache", "Cf-Ray", "X-Request-Id",
+	"Proxy-Authenticate", "Proxy-Status", "X-Squid-Error",
 }
 
 func keepHeader(h http.Header, secrets []string) http.Header {

@@ -28,6 +28,10 @@ type Rules struct {
 	// Listed are the hosts ("host" or "host:port") written out in the registry's match. Those that are private or
 	// loopback by their very text (an address, or localhost) may be dialled, at that port only.
 	Listed []string
+	// Proxy is "http://HOST:PORT" or "https://HOST:PORT", without a login: every request goes through it, and it alone is
+	// dialled from here. It may be where PrivateNetworks are, and one that is private or loopback by its very text lists
+	// itself; neither opens its address to a request.
+	Proxy string
 	// Limits bound requests; zero fields are the defaults.
 	Limits Limits
 }
@@ -62,6 +66,7 @@ type rules struct {
 	realms    []hostPort
 	private   []netip.Prefix
 	listed    []hostPort
+	proxy     *proxy // nil: none
 }
 
 func (r Rules) compile() (rules, error) {
@@ -95,6 +100,11 @@ func (r Rules) compile() (rules, error) {
 			return out, fmt.Errorf("%w: private network %q is not an address range like 10.0.0.0/8", ErrRules, clean(text, 100))
 		}
 		out.private = append(out.private, prefix.Masked())
+	}
+	if r.Proxy != "" {
+		if out.proxy, err = parseProxy(r.Proxy, out.private); err != nil {
+			return out, fmt.Errorf("%w: proxy: %s", ErrRules, err.Detail)
+		}
 	}
 	return out, nil
 }
@@ -184,7 +194,13 @@ func (r *rules) originOf(u *url.URL) (origin, *Error) {
 		// A request to a mail server or the like is an attack on that server, not a pull.
 		return origin{}, refused(RulePort, "port "+strconv.Itoa(int(port))+" is not one of a registry")
 	}
-	return origin{scheme, host, port}, nil
+	o := origin{scheme, host, port}
+	if r.proxy != nil {
+		if err := r.mayAskFor(o); err != nil {
+			return origin{}, err
+		}
+	}
+	return o, nil
 }
 
 // mayCarry tells whether a credential may go to an origin: the registry's own, or a token server paired with it.
