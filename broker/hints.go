@@ -15,7 +15,7 @@ import (
 // hint says whose turn it is and what to do about a pull's error. What the room that found the error says comes first.
 // d is the decision; zero when there is none.
 func hint(q Question, d decision, err error) string {
-	for _, told := range []string{pierhead.HintOf(err), exchange.HintOf(err), secret.HintOf(err)} {
+	for _, told := range []string{pierhead.HintOf(err), exchange.HintOf(err), secret.HintOf(err), egress.HintOf(err)} {
 		if told != "" {
 			return told
 		}

@@ -15,7 +15,7 @@ var ownNetworks = []string{"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100
 // public addresses only.
 func (b *Broker) rules(registry pierhead.Registry, reference image.Reference) egress.Rules {
 	rules := egress.Rules{
-		Host: reference.DialHost(), PlainHTTP: registry.PlainHTTP, CA: registry.CA, Realms: registry.Realms,
+		Host: reference.DialHost(), PlainHTTP: registry.PlainHTTP, CA: registry.CA, Realms: registry.Realms, Proxy: registry.Proxy,
 		PrivateNetworks: slices.Concat(b.PrivateNetworks, registry.PrivateNetworks),
 	}
 	hosts, _ := image.LiteralHosts(registry.Match)

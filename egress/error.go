@@ -103,6 +103,36 @@ func (e *Error) Error() string {
 // Unwrap lets errors.Is find the kind.
 func (e *Error) Unwrap() error { return e.Kind }
 
+// HintOf says whose turn it is where a proxy stands in the way of an Error in err's tree, else "".
+func HintOf(err error) string {
+	var e *Error
+	if !errors.As(err, &e) || e.Proxy == "" {
+		return ""
+	}
+	where := e.Evidence.Last().Host
+	switch {
+	case e.Kind == ErrProxy && e.ProxyStatus == http.StatusProxyAuthRequired:
+		return "whoever runs the proxy lets this node through without a login, or an organization admin names another one (proxy)"
+	case e.Kind == ErrProxy && e.ProxyStatus >= 500:
+		return "try again; if it stays so, whoever runs the proxy looks why it does not reach " + where
+	case e.Kind == ErrProxy:
+		return "whoever runs the proxy lets this node reach " + where + " through it"
+	case !e.ByProxy && e.Kind == ErrTLS:
+		return "if the proxy looks into TLS, an organization admin adds its authority's certificate (ca): pier registry update NAME --ca-file FILE; if not, whoever runs " + where + " looks at its certificate"
+	case !e.ByProxy:
+		return ""
+	case e.Rule == RulePrivate:
+		return "if the proxy is meant to be there, an organization admin lists its network (private_networks): pier registry update NAME --private-network CIDR"
+	case e.Kind == ErrRefused:
+		return "an organization admin corrects the proxy's address (proxy); one on this machine is written as its address or localhost"
+	case e.TLS == TLSUnknownAuthority:
+		return "if the proxy's authority is your own, an organization admin adds its certificate (ca): pier registry update NAME --ca-file FILE"
+	case e.TLS == TLSPlainServer:
+		return "the proxy has no TLS: an organization admin writes it as http://" + e.Proxy
+	}
+	return "whoever runs this node's network looks at the proxy and the way there, or an organization admin names another one (proxy)"
+}
+
 func refused(rule Rule, detail string) *Error {
 	return &Error{Kind: ErrRefused, Rule: rule, Detail: detail}
 }

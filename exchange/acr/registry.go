@@ -194,6 +194,9 @@ func unreachable(host string, err error) error {
 	case errors.Is(err, egress.ErrRefused):
 		hint = "the registry's address is one that its settings do not allow: a private endpoint's range belongs into private_networks"
 	}
+	if told := egress.HintOf(err); told != "" {
+		hint = told
+	}
 	return &exchange.Error{Kind: exchange.ErrUnreachable, Text: "no login for " + host + ": " + egress.Clean(err.Error(), 500), Hint: hint}
 }
 

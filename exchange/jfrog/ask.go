@@ -151,8 +151,11 @@ func again(err error) time.Duration {
 }
 
 func (c call) unreachable(err error) error {
-	return &exchange.Error{Kind: exchange.ErrUnreachable, Text: fmt.Sprintf("%s cannot be asked to %s: %v", c.url.Host, c.what, err),
-		Hint: "a network admin looks at the way from this node to " + c.url.Host}
+	hint := egress.HintOf(err)
+	if hint == "" {
+		hint = "a network admin looks at the way from this node to " + c.url.Host
+	}
+	return &exchange.Error{Kind: exchange.ErrUnreachable, Text: fmt.Sprintf("%s cannot be asked to %s: %v", c.url.Host, c.what, err), Hint: hint}
 }
 
 func (c call) busy(status int, text []byte) error {

@@ -21,6 +21,7 @@ const (
 	PlaceRegistry    Place = "registry"
 	PlaceTokenServer Place = "token server"
 	PlaceStorage     Place = "storage" // where the registry redirected to
+	PlaceProxy       Place = "proxy"   // between this node and all of them
 )
 
 // An Error is an answer that is no success, or why there was none. It holds and prints no credential and no query
@@ -40,6 +41,7 @@ type Error struct {
 	kind    error // one of oci's errors; nil where none fits
 	cause   error // egress's error
 	refused bool  // the login itself was answered with no
+	token   bool  // it was for a token
 }
 
 // Error says what was asked, who answered, and what.
@@ -47,7 +49,7 @@ func (e *Error) Error() string {
 	var text strings.Builder
 	text.WriteString(e.Operation + ": ")
 	switch {
-	case e.Status != 0:
+	case e.Status != 0 && e.Place != PlaceProxy:
 		if e.Place != PlaceRegistry {
 			text.WriteString("the " + string(e.Place) + " ")
 		}
@@ -227,9 +229,12 @@ func sendError(k call, place Place, host string, err error) error {
 	if !errors.As(err, &e) {
 		return err
 	}
-	out := &Error{Operation: k.operation, Host: host, Place: place, Evidence: e.Evidence, cause: e}
+	out := &Error{Operation: k.operation, Host: host, Place: place, Evidence: e.Evidence, cause: e, token: place == PlaceTokenServer}
 	if last := e.Evidence.Last(); last.Host != "" {
 		out.Host = last.Host
+	}
+	if e.ByProxy {
+		out.Host, out.Place, out.Status = e.Proxy, PlaceProxy, e.ProxyStatus
 	}
 	switch {
 	case errors.Is(e, egress.ErrTooLarge) && k.about == aboutManifest && place == PlaceRegistry:

@@ -45,7 +45,7 @@ func (c *Client) retrying(ctx context.Context, k call, try func() error) error {
 
 // delay tells whether to try again, and after which time.
 func (c *Client) delay(k call, e *Error, tries int) (time.Duration, bool) {
-	if tries >= maxTries || !k.idempotent || e.Place == PlaceTokenServer && !k.token {
+	if tries >= maxTries || !k.idempotent || (e.Place == PlaceTokenServer || e.token) && !k.token {
 		return 0, false // a token was tried as often already, inside
 	}
 	switch {
