@@ -73,6 +73,13 @@ func TestV8LoginPullsAnImage(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused(t, remote.Write(reference, other, with(reader)...), http.StatusForbidden)
+	anonymous := remote.WithTransport(w.Transport())
+	_, err = remote.Image(reference, anonymous)
+	refused(t, err, http.StatusForbidden)
+	w.Grant(googletest.Everybody, googletest.Download, host+"/acme-prod/ml")
+	if _, err = remote.Image(reference, anonymous); err != nil {
+		t.Errorf("what everybody may read: %v", err)
+	}
 	w.EndTokens()
 	_, err = remote.Image(reference, with(reader)...)
 	refused(t, err, http.StatusUnauthorized)

@@ -115,7 +115,6 @@ func clean(text string) string {
 	if len(text) > 4*mostText {
 		text = text[:4*mostText]
 	}
-	text = opaque.ReplaceAllString(strings.ToValidUTF8(text, ""), "…")
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsSpace(r) {
 			return ' '
@@ -124,7 +123,8 @@ func clean(text string) string {
 			return -1
 		}
 		return r
-	}, text)
+	}, strings.ToValidUTF8(text, ""))
+	text = opaque.ReplaceAllString(text, "…") // what is taken out above joins what it stood between
 	text = strings.Join(strings.Fields(text), " ")
 	if len(text) <= mostText {
 		return text
@@ -199,5 +199,8 @@ func networkHint(f *failure) string {
 }
 
 func reachHint(host string) string {
+	if name, _, _ := strings.Cut(metadataHost(), ":"); host == name || host == metadataHost() {
+		return "the agent must reach the machine's metadata server: a container's network, or a network policy, may not let it through"
+	}
 	return "the node must reach https://" + host + ", by HTTPS_PROXY where there is a proxy; ask whoever runs the network"
 }

@@ -35,7 +35,12 @@ type failure struct {
 	kind error  // errAbroad, errTooLong, or nil
 }
 
-func (f *failure) Error() string { return f.host + " did not answer: " + f.text }
+func (f *failure) Error() string {
+	if f.kind != nil {
+		return f.host + ": " + f.text
+	}
+	return f.host + " did not answer: " + f.text
+}
 
 // RoundTrip implements http.RoundTripper.
 func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {

@@ -83,6 +83,18 @@ func (c *Cloud) secretManager(location string) http.Handler {
 	})
 }
 
+// number is the version that a name means.
+func (s *stored) number(wanted string) (int, bool) {
+	if n, alias := s.aliases[wanted]; alias {
+		return n, true
+	}
+	if wanted == "latest" {
+		return len(s.versions), true // the newest, switched off or not
+	}
+	n, err := strconv.Atoi(wanted)
+	return n, err == nil && n >= 1 && n <= len(s.versions)
+}
+
 func (c *Cloud) access(w http.ResponseWriter, r *http.Request, name, project, wanted string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -100,13 +112,7 @@ func (c *Cloud) access(w http.ResponseWriter, r *http.Request, name, project, wa
 		apiError(w, http.StatusNotFound, "NOT_FOUND", "Secret ["+numbered+"] not found or has no versions.", "")
 		return
 	}
-	number, known := s.aliases[wanted]
-	if wanted == "latest" {
-		number, known = len(s.versions), true
-	} else if !known {
-		n, err := strconv.Atoi(wanted)
-		number, known = n, err == nil && n >= 1 && n <= len(s.versions)
-	}
+	number, known := s.number(wanted)
 	full := fmt.Sprintf("%s/versions/%d", numbered, number)
 	if !known {
 		apiError(w, http.StatusNotFound, "NOT_FOUND", "Secret Version ["+numbered+"/versions/"+wanted+"] not found.", "")
