@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"regexp"
+	"slices"
 	"time"
 
 	"pierhead.dev/pierhead/credential"
@@ -51,6 +52,10 @@ func (e *Exchanger) Exchange(ctx context.Context, r exchange.Request) (credentia
 			Text: r.Host + " is none of Google's registries (gcr.io, us.gcr.io, LOCATION-docker.pkg.dev, docker.LOCATION.rep.pkg.dev): no login of Google's is sent there",
 			Hint: "an organization admin changes the registry's match patterns, or its type if it is not Google's"}
 	}
+	if r.Sealed && !slices.Contains(r.Hosts, r.Host) {
+		return credential.Credential{}, &exchange.Error{Kind: exchange.ErrHostMismatch,
+			Text: "the login was sealed for other hosts than " + r.Host + ": it is not used there", Hint: "an organization admin types it in again, with the registry's match patterns as they are now"}
+	}
 	if err := ctx.Err(); err != nil {
 		return credential.Credential{}, err
 	}
@@ -71,6 +76,8 @@ func outward(ctx context.Context, err error) error {
 		return ctx.Err()
 	case errors.As(err, &e):
 		return &exchange.Error{Kind: kinds[e.Kind], Text: e.Text, Hint: e.Hint}
+	case errors.Is(err, context.DeadlineExceeded):
+		return &exchange.Error{Kind: exchange.ErrUnreachable, Text: "no token of Google's came in time", Hint: "try again; if it stays so, ask whoever runs the network whether the node reaches Google's APIs and its metadata server"}
 	}
 	return err
 }

@@ -400,6 +400,22 @@ func TestV4Passwords(t *testing.T) {
 	})
 }
 
+// A key that was sealed is for the hosts that it was sealed with, Google's or not.
+func TestSealedKeyStaysAtItsHosts(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		r := exchange.Request{Host: host, Hosts: []string{host}, Sealed: true, Secret: secret.NewValue(w.Account(robot).Key())}
+		c, err := w.Exchange(t.Context(), r)
+		w.good(t, c, err, robot)
+		r.Host, r.Hosts = "gcr.io", []string{host}
+		calls := w.Calls(googletest.OpToken)
+		c, err = w.Exchange(t.Context(), r)
+		w.bad(t, c, err, exchange.ErrHostMismatch, "gcr.io", "sealed")
+		if w.Calls(googletest.OpToken) != calls {
+			t.Error("somebody was asked")
+		}
+	})
+}
+
 // Google away, slow, throttling or garbled: each is told as what it is, within a minute.
 func TestP9Unreachable(t *testing.T) {
 	for what, c := range map[string]struct {
