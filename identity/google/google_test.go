@@ -5,11 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -164,6 +167,25 @@ func TestNoIdentity(t *testing.T) {
 			})
 		})
 	}
+}
+
+// unreachable is a network without a way to anybody.
+type unreachable struct{}
+
+func (unreachable) RoundTrip(*http.Request) (*http.Response, error) {
+	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ENETUNREACH)}
+}
+
+// Where there is no way to a metadata server, that is known at once: a public image waits for nothing.
+func TestNoWayToAMetadataServer(t *testing.T) {
+	bubble(t, func(t *testing.T, cloud *googletest.Cloud, _ *google.Node) {
+		start := time.Now()
+		_, err := google.NewNode(google.NewClient(unreachable{})).Token(t.Context())
+		bad(t, cloud, err, google.ErrNoIdentity, "no metadata server")
+		if took := time.Since(start); took > 0 {
+			t.Errorf("it took %v", took)
+		}
+	})
 }
 
 // A metadata server of Google's that stumbles is one nevertheless: its node has an identity, just not now.

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strconv"
+	"syscall"
 	"time"
 )
 
@@ -62,6 +63,9 @@ func (w *wire) once(r *http.Request) (*http.Response, error) {
 	host := r.URL.Hostname()
 	response, err := w.next.RoundTrip(r.WithContext(ctx))
 	if err != nil {
+		if w.flavor && (errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EHOSTUNREACH)) {
+			return nil, &failure{host: host, text: "there is no way to it", kind: errAbroad} // Google's machines have one: no use in trying again
+		}
 		return nil, failed(r.Context(), ctx, host, err)
 	}
 	defer response.Body.Close()
