@@ -177,6 +177,7 @@ func forPeople(q question, err error) error {
 	switch asked.Kind {
 	case amazon.ErrNone:
 		told.Kind = exchange.ErrNoIdentity
+		told.Hint += "; or an organization admin gives the registry a secret with an access key"
 	case amazon.ErrRefused:
 		told.Kind = exchange.ErrRefused
 	}

@@ -43,8 +43,8 @@ func TestPull(t *testing.T) {
 	w := newWorld(t)
 	w.role.Allow("ecr:GetDownloadUrlForLayer", "*")
 	const other = "999999999999.dkr.ecr.eu-west-1.amazonaws.com"
-	registry := w.Registry(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
-	there := at(t, registry)
+	w.SetRegistry(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+	there := at(t, w.Cloud)
 	login := func(r exchange.Request) credential.Credential {
 		t.Helper()
 		c, err := w.Exchange(t.Context(), r)
@@ -124,7 +124,8 @@ func TestPublicPull(t *testing.T) {
 	if err := remote.Write(tag, image, at(t, content)); err != nil {
 		t.Fatal(err)
 	}
-	there := at(t, w.PublicRegistry(content))
+	w.SetRegistry(content)
+	there := at(t, w.Cloud)
 	c, err := w.Exchange(t.Context(), exchange.Request{Host: "public.ecr.aws", Secret: w.keys()})
 	if err != nil {
 		t.Fatal(err)

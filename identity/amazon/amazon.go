@@ -56,7 +56,7 @@ type Config struct {
 type Identity struct {
 	session  string
 	config   Config
-	metadata aws.HTTPClient // of the metadata services: no proxy, short times
+	metadata aws.HTTPClient // of the instance's metadata service: short times
 
 	mu         sync.Mutex
 	now        *look
@@ -137,7 +137,7 @@ func Ask[T any](ctx context.Context, i *Identity, s Source, p Place, ask func(co
 	defer cancel()
 	config, used, err := i.open(within, s, p)
 	if err != nil {
-		return nothing, i.explain(ctx, s, p, used, err)
+		return nothing, explain(ctx, s, p, used, err)
 	}
 	answer, err := ask(within, config)
 	if err != nil && ranOut(err) {
@@ -147,7 +147,7 @@ func Ask[T any](ctx context.Context, i *Identity, s Source, p Place, ask func(co
 		}
 	}
 	if err != nil {
-		return nothing, i.explain(ctx, s, p, used, err)
+		return nothing, explain(ctx, s, p, used, err)
 	}
 	return answer, nil
 }
@@ -158,7 +158,7 @@ func (i *Identity) Current(ctx context.Context, s Source, p Place) (string, erro
 	defer cancel()
 	_, used, err := i.open(within, s, p)
 	if err != nil {
-		return "", i.explain(ctx, s, p, used, err)
+		return "", explain(ctx, s, p, used, err)
 	}
 	return idOf(used), nil
 }

@@ -2,13 +2,17 @@ package amazon_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -248,6 +252,46 @@ func TestOperatorsEndpoints(t *testing.T) {
 	if _, err := whoami(t.Context(), w.identity(), w.source(), amazon.Place{Region: "us-east-1"}); err != nil || w.Last("sts:GetCallerIdentity").Host != "sts-fips.us-east-1.amazonaws.com" {
 		t.Errorf("%v from %s", err, w.Last("sts:GetCallerIdentity").Host)
 	}
+}
+
+// fails is a network on which nothing is reached.
+type fails struct{ err error }
+
+func (f fails) RoundTrip(*http.Request) (*http.Response, error) { return nil, f.err }
+
+// What is wrong on the way is told as what it is.
+func TestNoWay(t *testing.T) {
+	amazontest.Environment(t)
+	w := newWorld()
+	dial := func(err error) error {
+		return &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", err)}
+	}
+	for text, err := range map[string]error{
+		"no route": dial(syscall.EHOSTUNREACH), "there is no route": dial(syscall.ENETUNREACH), "refused": dial(syscall.ECONNREFUSED), "broke": dial(syscall.ECONNRESET),
+		"proxy is not reached": &net.OpError{Op: "proxyconnect", Net: "tcp", Err: syscall.ECONNREFUSED}, "wants a login": errors.New("Proxy Authentication Required"),
+		"in time": dial(os.ErrDeadlineExceeded), "does not resolve": &net.OpError{Op: "dial", Err: &net.DNSError{Err: "server misbehaving", Name: "sts.eu-west-1.amazonaws.com", IsTemporary: true}},
+		"not trusted": &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, "no answer": errors.New("something else"),
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			_, err := whoami(t.Context(), amazon.New(amazon.Config{Transport: fails{err}}), w.source(), ireland)
+			if !errors.Is(err, amazon.ErrUnreachable) || !strings.Contains(err.Error(), text) || !strings.Contains(err.Error(), "sts.eu-west-1.amazonaws.com") {
+				t.Errorf("%v, want %s", err, text)
+			}
+			silent(t, w.Cloud, err)
+		})
+	}
+}
+
+func TestNoContainerCredentials(t *testing.T) {
+	amazontest.Environment(t, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI=/v2/credentials/1")
+	synctest.Test(t, func(t *testing.T) {
+		refused := &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+		_, err := whoami(t.Context(), amazon.New(amazon.Config{Transport: fails{refused}}), amazon.Source{}, ireland)
+		var told *amazon.Error
+		if !errors.As(err, &told) || told.Kind != amazon.ErrUnreachable || !strings.Contains(told.Text, "container credentials") || !strings.Contains(told.Hint, "169.254.170.2") {
+			t.Errorf("%v", err)
+		}
+	})
 }
 
 func TestUnknownRegion(t *testing.T) {

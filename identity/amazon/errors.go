@@ -41,7 +41,7 @@ func codeOf(err error) string {
 
 // explain makes an *Error of whatever the SDK returned. ctx is the asker's own: where that ended, it is the answer. used
 // are the credentials that were used, whose secrets are looked for in every text.
-func (i *Identity) explain(ctx context.Context, s Source, p Place, used aws.Credentials, err error) error {
+func explain(ctx context.Context, s Source, p Place, used aws.Credentials, err error) error {
 	var told *Error
 	switch {
 	case errors.As(err, &told):
@@ -72,6 +72,14 @@ type question struct {
 	place  Place
 }
 
+// String is the question at the beginning of a sentence.
+func (q question) String() string {
+	if q.action == noAction {
+		return "the request for this node's container credentials (AWS_CONTAINER_CREDENTIALS_…)"
+	}
+	return q.action + " at " + q.host
+}
+
 // noAction is that of the SDK's chain where it asks none of the services below.
 const noAction = "credentials"
 
@@ -83,7 +91,8 @@ func onTheWay(err error) bool {
 }
 
 // services are how the SDK calls services, and how policies do.
-var services = map[string]string{"STS": "sts", "ECR": "ecr", "ECR PUBLIC": "ecr-public", "Secrets Manager": "secretsmanager"}
+var services = map[string]string{"STS": "sts", "ECR": "ecr", "ECR PUBLIC": "ecr-public", "Secrets Manager": "secretsmanager",
+	"SSO": "sso", "SSO OIDC": "sso-oauth", "Signin": "signin"}
 
 func questionOf(err error, p Place) question {
 	q := question{place: p, action: noAction, host: "Amazon"}
@@ -126,17 +135,17 @@ func (q question) answered(s Source, used aws.Credentials, answer smithy.APIErro
 	}
 	if _, throttled := retry.DefaultThrottleErrorCodes[code]; throttled && code != "LimitExceededException" || status == http.StatusTooManyRequests {
 		e.Kind = ErrUnreachable
-		e.Text = fmt.Sprintf("%s at %s is throttled: it answered %s to every try", q.action, q.host, code)
+		e.Text = fmt.Sprintf("%s is throttled: it answered %s to every try", q, code)
 		e.Hint = "try again in a minute; if it stays so, a cloud admin looks who else asks in this account and region, and at its quota"
 		return e
 	}
 	if status >= 500 || answer.ErrorFault() == smithy.FaultServer {
 		e.Kind = ErrUnreachable
-		e.Text = fmt.Sprintf("%s at %s does not work now: %s", q.action, q.host, code)
+		e.Text = fmt.Sprintf("%s does not work now: %s", q, code)
 		e.Hint = "try again; Amazon's status page says what it knows"
 		return e
 	}
-	e.Text = fmt.Sprintf("%s at %s was refused: %s", q.action, q.host, code)
+	e.Text = fmt.Sprintf("%s was refused: %s", q, code)
 	if message := messageOf(answer, used); message != "" {
 		e.Text += ": " + message
 	}
@@ -185,13 +194,13 @@ func requestID(response *smithyhttp.Response) string {
 func (q question) hint(s Source, code, message string, response *smithyhttp.Response) string {
 	holder := "this node's identity"
 	if s.Keys != nil {
-		holder = "the access key " + s.Keys.ID
+		holder = "the user of the access key in the secret"
 	}
 	switch {
 	case aboutTime(message) || code == "RequestTimeTooSkewed" || code == "RequestExpired":
 		return "the platform admin of the node sets its clock, which is " + offBy(response) + ": Amazon takes signatures of the last 15 minutes only"
 	case isSignature(code) && s.Keys != nil:
-		return "the secret access key does not belong to " + holder + ": put both into the secret once more, without spaces or line breaks"
+		return "an organization admin puts access key id and secret access key into the secret once more: the two do not belong together"
 	case isSignature(code):
 		return "the platform admin of the node looks at its credentials for Amazon, and at its clock"
 	case strings.HasPrefix(code, "AccessDenied") && q.action == "sts:AssumeRole":
@@ -205,11 +214,19 @@ func (q question) hint(s Source, code, message string, response *smithyhttp.Resp
 	case code == "ExpiredToken" || code == "ExpiredTokenException":
 		return expired(s)
 	case code == "UnrecognizedClientException" || code == "InvalidClientTokenId":
-		return fmt.Sprintf("%s is not known in partition %s: it was deleted or switched off, is mistyped, lacks its session token, or is of another partition", holder, q.place.Partition())
+		return fmt.Sprintf("%s is not known in partition %s: it was deleted or switched off, is mistyped, lacks its session token, or is of another partition; %s looks which", strings.TrimPrefix(holder, "the user of "), q.place.Partition(), keeper(s))
 	case code == "RegionDisabledException" || code == "OptInRequired":
 		return "a cloud admin enables region " + q.place.Region + " in the account"
 	}
 	return "a cloud admin looks at " + q.action + " of " + holderOf(s, holder)
+}
+
+// keeper is who puts the credentials where they are.
+func keeper(s Source) string {
+	if s.Keys != nil {
+		return "an organization admin"
+	}
+	return "the platform admin of the node"
 }
 
 func holderOf(s Source, holder string) string {
@@ -250,7 +267,7 @@ func offBy(response *smithyhttp.Response) string {
 
 // garbled is about an answer that is none of Amazon's.
 func (q question) garbled(response *smithyhttp.Response, err error) *Error {
-	e := &Error{Kind: ErrUnreachable, Action: q.action, Text: fmt.Sprintf("%s at %s: the answer (%d) is not what Amazon sends", q.action, q.host, response.StatusCode),
+	e := &Error{Kind: ErrUnreachable, Action: q.action, Text: fmt.Sprintf("%s: the answer (%d) is not what Amazon sends", q, response.StatusCode),
 		Hint: "a network admin looks what answers in Amazon's place: a proxy, or an end-point of the node's configuration (AWS_ENDPOINT_URL)"}
 	if errors.Is(err, errLong) {
 		e.Text += ": it is too long"
@@ -287,12 +304,22 @@ func configured(err error) error {
 // unanswered is about a question that got no answer.
 func (q question) unanswered(err error) *Error {
 	e := &Error{Kind: ErrUnreachable, Action: q.action, Hint: "a network admin looks at the way from this node to " + q.host + " (port 443, the proxy of HTTPS_PROXY, or a VPC end-point)"}
+	if q.action == noAction {
+		e.Hint = "the platform admin of the node looks what is at " + q.host + ", where the configuration says that its credentials are"
+	}
 	why := "no answer"
+	var op *net.OpError
 	var dns *net.DNSError
 	var authority x509.UnknownAuthorityError
 	var verify *tls.CertificateVerificationError
 	var timeout net.Error
 	switch {
+	case errors.As(err, &op) && op.Op == "proxyconnect":
+		why = "the proxy is not reached"
+		e.Hint = "the platform admin of the node corrects HTTPS_PROXY in the agent's environment, or exempts Amazon from it (NO_PROXY)"
+	case strings.HasSuffix(err.Error(), ": "+http.StatusText(http.StatusProxyAuthRequired)): // net/http has no error for it
+		why = "the proxy wants a login"
+		e.Hint = "the platform admin of the node writes it into HTTPS_PROXY of the agent's environment (http://name:password@host:port)"
 	case errors.As(err, &dns):
 		q.host = dns.Name
 		why = "the name does not resolve"
@@ -311,7 +338,7 @@ func (q question) unanswered(err error) *Error {
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		why = "it did not answer in time"
 	}
-	e.Text = fmt.Sprintf("%s at %s got no answer: %s", q.action, q.host, why)
+	e.Text = fmt.Sprintf("%s got no answer: %s", q, why)
 	return e
 }
 

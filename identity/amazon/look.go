@@ -108,7 +108,7 @@ func (i *Identity) look(ctx context.Context, l *look, p Place) {
 		_, err = c.Credentials.Retrieve(ctx)
 	}
 	if err != nil {
-		l.err = i.explain(ctx, Source{}, p, aws.Credentials{}, err)
+		l.err = explain(ctx, Source{}, p, aws.Credentials{}, err)
 		if errors.Is(l.err, ErrNone) { // other errors are the answer for those who waited, not for the next
 			l.until = time.Now().Add(noneFor)
 		}
@@ -141,7 +141,7 @@ func (i *Identity) load(ctx context.Context, p Place) (aws.Config, error) {
 		config.WithLogger(logging.Nop{}), // what matters comes back as an error
 		config.WithDefaultRegion(p.Region),
 		config.WithEC2RoleCredentialOptions(func(o *ec2rolecreds.Options) { o.Client = instance }),
-		config.WithEndpointCredentialOptions(func(o *endpointcreds.Options) { o.HTTPClient = i.metadata }),
+		config.WithEndpointCredentialOptions(func(o *endpointcreds.Options) { o.HTTPClient = shared{serviceClient(i.config.Transport, nil)} }),
 		config.WithWebIdentityRoleCredentialOptions(func(o *stscreds.WebIdentityRoleOptions) {
 			if o.RoleSessionName == "" {
 				o.RoleSessionName = i.session

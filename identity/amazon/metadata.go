@@ -69,7 +69,7 @@ func (n noting) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-const noneHint = "give the node an identity (an instance profile, IRSA, EKS Pod Identity, an ECS task role, or AWS_… in the agent's environment), or give the registry a secret with an access key"
+const noneHint = "give the node an identity (an instance profile, IRSA, EKS Pod Identity, an ECS task role, or AWS_… in the agent's environment)"
 
 func noInstanceRole(seen *outcome) error {
 	const nothing = "no credentials for Amazon are configured on this node, and "
@@ -94,7 +94,7 @@ func noInstanceRole(seen *outcome) error {
 	case seen.code == http.StatusOK:
 		return &Error{Kind: ErrUnreachable, Text: "the node's metadata service does not work now: its answer is too long, or broke off", Hint: "the platform admin of the node looks what answers at its metadata address"}
 	case seen.code == http.StatusNotFound:
-		return none("the instance has no role", "attach an instance profile whose role may read the registry")
+		return none("the instance has no role", "attach an instance profile to it, with a role that may do this")
 	}
 	return none("its metadata service does not give the instance's role: "+clean(seen.status, 60), noneHint)
 }

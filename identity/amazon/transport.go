@@ -74,7 +74,7 @@ func proxy(r *http.Request) (*url.URL, error) {
 	return http.ProxyFromEnvironment(r)
 }
 
-// metadataClient is the client of the metadata services: IMDS, ECS, EKS. Off the cloud it finds nobody soon.
+// metadataClient is the client of the instance's metadata service. Off the cloud it finds nobody soon.
 func metadataClient(transport http.RoundTripper) aws.HTTPClient {
 	if transport == nil {
 		own := newTransport()

@@ -14,6 +14,7 @@ import (
 	"encoding/base32"
 	"encoding/base64"
 	"fmt"
+	"net/http"
 	"path"
 	"strings"
 	"sync"
@@ -33,6 +34,8 @@ type Cloud struct {
 	containers map[string]*Principal  // ECS: by path
 	pods       map[string]*Principal  // EKS: by "issuer subject"
 	instance   *Instance
+	private    http.Handler // the registries behind ECR's hosts
+	public     http.Handler
 	faults     map[string]*Fault
 	calls      map[string]int
 	lastOf     map[string]Call

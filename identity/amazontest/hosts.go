@@ -51,6 +51,9 @@ func (c *Cloud) Handler(host string) http.Handler {
 	case "169.254.170.23", "fd00:ec2::23", "[fd00:ec2::23]":
 		return http.HandlerFunc(c.servePodIdentity)
 	}
+	if h := c.registryAt(host); h != nil {
+		return h
+	}
 	parts := serviceHost.FindStringSubmatch(host)
 	if parts == nil {
 		return nil
@@ -61,6 +64,16 @@ func (c *Cloud) Handler(host string) http.Handler {
 		}
 	}
 	return nil
+}
+
+// ServeHTTP is all of the cloud's hosts by their names.
+func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := c.Handler(r.Host)
+	if h == nil {
+		http.Error(w, "no such host at Amazon: "+r.Host, http.StatusMisdirectedRequest)
+		return
+	}
+	h.ServeHTTP(w, r)
 }
 
 // Service is a service in a region, for tests that name its address themselves; nil where there is none.

@@ -13,6 +13,26 @@ import (
 // privateHost reads a registry's host: account and region.
 var privateHost = regexp.MustCompile(`^(\d{12})\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]+)\.`)
 
+// SetRegistry puts a registry behind all hosts of ECR's, private and public, each with its own door.
+func (c *Cloud) SetRegistry(next http.Handler) {
+	private, public := c.Registry(next), c.PublicRegistry(next)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.private, c.public = private, public
+}
+
+func (c *Cloud) registryAt(host string) http.Handler {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case privateHost.MatchString(host):
+		return c.private
+	case host == "public.ecr.aws" || host == "ecr-public.aws.com":
+		return c.public
+	}
+	return nil
+}
+
 // Registry puts ECR's door before a registry: it takes GetAuthorizationToken's passwords and nothing else, and lets them do
 // what the policies of identity and repository allow. The request's Host says which account's registry is asked. Names of
 // repositories are the same in all of them, so next is one account's and region's.
