@@ -344,7 +344,7 @@ func TestRefused(t *testing.T) {
 		"no identity": {func(w world) exchange.Request {
 			w.SetInstance(nil)
 			return exchange.Request{Host: ireland, Identity: true}
-		}, exchange.ErrNoIdentity, "no metadata service", "give the node an identity"},
+		}, exchange.ErrNoIdentity, "no metadata service", "gives this node an identity"},
 		"unknown region": {func(w world) exchange.Request {
 			return exchange.Request{Host: account + ".dkr.ecr.eu-nowhere-9.amazonaws.com", Secret: w.keys()}
 		}, exchange.ErrUnreachable, "api.ecr.eu-nowhere-9.amazonaws.com", "eu-nowhere-9"},

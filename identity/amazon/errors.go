@@ -197,6 +197,8 @@ func (q question) hint(s Source, code, message string, response *smithyhttp.Resp
 		holder = "the user of the access key in the secret"
 	}
 	switch {
+	case q.action == noAction:
+		return "a cloud admin gives the ECS task a role, or the agent's service account an association of EKS Pod Identity"
 	case aboutTime(message) || code == "RequestTimeTooSkewed" || code == "RequestExpired":
 		return "the platform admin of the node sets its clock, which is " + offBy(response) + ": Amazon takes signatures of the last 15 minutes only"
 	case isSignature(code) && s.Keys != nil:
@@ -323,7 +325,7 @@ func (q question) unanswered(err error) *Error {
 	case errors.As(err, &dns):
 		q.host = dns.Name
 		why = "the name does not resolve"
-		e.Hint = fmt.Sprintf("there may be no region %q, or none of this service's: check the host in the image's name; if it is right, a network admin looks at this node's DNS", q.place.Region)
+		e.Hint = fmt.Sprintf("there may be no region %q, or none of this service's: check its name; if that is right, a network admin looks at this node's DNS", q.place.Region)
 	case errors.As(err, &authority), errors.As(err, &verify):
 		why = "its certificate is not trusted here"
 		e.Hint = "if a proxy of your own answers in Amazon's place, the platform admin of the node adds its authority (AWS_CA_BUNDLE); else look at the node's clock"

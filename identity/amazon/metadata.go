@@ -69,12 +69,12 @@ func (n noting) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, err
 }
 
-const noneHint = "give the node an identity (an instance profile, IRSA, EKS Pod Identity, an ECS task role, or AWS_… in the agent's environment)"
+const noneHint = "the platform admin gives this node an identity (an instance profile, IRSA, EKS Pod Identity, an ECS task role, or AWS_… in the agent's environment)"
 
 func noInstanceRole(seen *outcome) error {
 	const nothing = "no credentials for Amazon are configured on this node, and "
 	none := func(text, hint string) error {
-		return &Error{Kind: ErrNone, Text: nothing + text, Hint: "the platform admin of the node: " + hint}
+		return &Error{Kind: ErrNone, Text: nothing + text, Hint: hint}
 	}
 	switch {
 	case !seen.sent:
@@ -84,17 +84,17 @@ func noInstanceRole(seen *outcome) error {
 	case seen.code == 0:
 		// Connected, and then nothing: the answers of a metadata service do not pass more hops than the instance allows.
 		return none("its metadata service does not answer the request for a session token (IMDSv2)",
-			"if the agent runs in a container on EC2, raise the instance's hop limit (aws ec2 modify-instance-metadata-options --http-put-response-hop-limit 2), or use the host's network")
+			"if the agent runs in a container on EC2, the platform admin of the node raises the instance's hop limit (aws ec2 modify-instance-metadata-options --http-put-response-hop-limit 2), or runs it in the host's network")
 	case seen.code == http.StatusTooManyRequests || seen.code >= 500:
 		return &Error{Kind: ErrUnreachable, Text: "the node's metadata service does not work now: it answers " + clean(seen.status, 60),
 			Hint: "try again; if it stays so, the platform admin of the node looks at it"}
 	case seen.method == http.MethodPut:
 		return none("what answers at its metadata address gives no session token (IMDSv2): "+clean(seen.status, 60),
-			"if this is EC2, switch the metadata service on (aws ec2 modify-instance-metadata-options --http-endpoint enabled --http-tokens required); if not, "+noneHint)
+			"if this is EC2, the platform admin of the node switches the metadata service on (aws ec2 modify-instance-metadata-options --http-endpoint enabled --http-tokens required); if not, "+noneHint)
 	case seen.code == http.StatusOK:
 		return &Error{Kind: ErrUnreachable, Text: "the node's metadata service does not work now: its answer is too long, or broke off", Hint: "the platform admin of the node looks what answers at its metadata address"}
 	case seen.code == http.StatusNotFound:
-		return none("the instance has no role", "attach an instance profile to it, with a role that may do this")
+		return none("the instance has no role", "a cloud admin attaches an instance profile to it, with a role that may do this")
 	}
 	return none("its metadata service does not give the instance's role: "+clean(seen.status, 60), noneHint)
 }
