@@ -79,11 +79,12 @@ type Question struct {
 	Reference      image.Reference
 	LoginSecret    string // reference of the execution's registry_login_secret, or empty
 	ExecutionID    string // of the execution that pulls, or empty
+	push           bool
 }
 
 func (q Question) match() resolve.Question {
 	question := resolve.Ask(q.Reference)
-	question.Personal, question.Project = q.Personal, q.Project
+	question.Personal, question.Project, question.Push = q.Personal, q.Project, q.push
 	return question
 }
 

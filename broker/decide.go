@@ -33,6 +33,7 @@ type decision struct {
 	// is none.
 	way     pierhead.Registry
 	pattern string
+	push    bool // the login is for pushing
 	// passed is why step 3 was passed over though the image is at a cloud's registry, or "".
 	passed string
 }

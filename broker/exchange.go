@@ -34,26 +34,34 @@ const exchangeWithin = time.Minute
 
 // exchange makes the login of what its secret, its sealed text or the node's identity is now.
 func (b *Broker) exchange(ctx context.Context, d decision, reference image.Reference) (credential.Credential, error) {
-	registry := d.lender
-	request, err := b.request(d, reference)
+	if !d.lender.HasCredential() && d.lender.Type != pierhead.RegistryHosted {
+		return credential.Credential{}, nil
+	}
+	request, err := b.filled(ctx, d, reference)
 	if err != nil {
 		return credential.Credential{}, err
 	}
 	defer request.Out.Close()
-	switch {
-	case registry.Credential.Secret != "":
+	return b.exchangeFor(ctx, d.lender.Type, request)
+}
+
+// filled is a request with what the login is made of. Close its Out.
+func (b *Broker) filled(ctx context.Context, d decision, reference image.Reference) (exchange.Request, error) {
+	request, err := b.request(d, reference)
+	if err != nil {
+		return request, err
+	}
+	switch c := d.lender.Credential; {
+	case c.Secret != "":
 		request.Secret, err = b.secret(ctx, d, secret.Source.Get)
-	case registry.Credential.Sealed != "":
+	case c.Sealed != "":
 		request.Sealed = true
-		request.Secret, err = b.Sealed.Unseal(registry, request.Hosts)
-	case registry.Credential.Identity != "":
-	case registry.Type != pierhead.RegistryHosted:
-		return credential.Credential{}, nil
+		request.Secret, err = b.Sealed.Unseal(d.lender, request.Hosts)
 	}
 	if err != nil {
-		return credential.Credential{}, err
+		request.Out.Close()
 	}
-	return b.exchangeFor(ctx, registry.Type, request)
+	return request, err
 }
 
 // request is what an exchange may use, but for the secret.
@@ -63,7 +71,7 @@ func (b *Broker) request(d decision, reference image.Reference) (exchange.Reques
 		return exchange.Request{}, err
 	}
 	c := d.lender.Credential
-	r := exchange.Request{Host: reference.Host(), Repository: reference.Repository(), Hosts: literalHosts(d.lender), Out: out,
+	r := exchange.Request{Host: reference.Host(), Repository: reference.Repository(), Hosts: literalHosts(d.lender), Out: out, Push: d.push,
 		Identity: c.Identity == pierhead.IdentityNode, AssumeRole: c.AssumeRole, Impersonate: c.Impersonate}
 	if c.AssumeRole != "" {
 		// Without one of its own, an organization is told apart by its id: another's role that trusts this node is not its.

@@ -28,11 +28,12 @@ type loginKey struct {
 	changed                    time.Time
 	host                       string
 	repository                 string // only where a secret may hold a login for each part of a host
+	push                       bool
 }
 
 func keyOf(d decision, reference image.Reference) loginKey {
 	registry := d.lender
-	key := loginKey{organizationID: registry.OrganizationID, registryID: registry.ID, changed: registry.UpdatedAt, host: reference.Host()}
+	key := loginKey{organizationID: registry.OrganizationID, registryID: registry.ID, changed: registry.UpdatedAt, host: reference.Host(), push: d.push}
 	if partial(registry) {
 		key.repository = reference.Repository()
 	}

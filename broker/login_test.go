@@ -269,3 +269,31 @@ func (silent) Get(ctx context.Context, _ secret.Ref) (secret.Value, error) {
 	<-ctx.Done()
 	return secret.Value{}, ctx.Err()
 }
+
+// P3: three days of pulls, with an issuer that is away for a third of each life in turn: no login is ever handed out after
+// its end, nobody is left without one, and no more are made than half-lives went by.
+func TestP3DaysOfPulls(t *testing.T) {
+	for _, life := range []time.Duration{12 * time.Hour, time.Hour, 5 * time.Minute} {
+		t.Run(life.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l, i := newLogins(), &issuer{life: life}
+				began, step := time.Now(), life/40
+				for time.Since(began) < 72*time.Hour {
+					away := time.Since(began) > life && time.Since(began)/(life/3)%3 == 2
+					if i.set(nil); away {
+						i.set(exchange.ErrUnreachable)
+					}
+					c, err := l.get(t.Context(), oneKey, nil, i.fetch)
+					if err != nil || c.Expired(time.Now()) {
+						t.Fatalf("after %v: %v, %v", time.Since(began), c, err)
+					}
+					time.Sleep(step)
+				}
+				lives := int(72 * time.Hour / life)
+				if i.made < 2*lives-2 || i.made > 4*lives {
+					t.Errorf("%d were asked for in %d lives", i.made, lives)
+				}
+			})
+		})
+	}
+}

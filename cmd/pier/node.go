@@ -74,21 +74,11 @@ func (n *node) open(ctx context.Context, config upConfig, data *dataDirectory, p
 	if err != nil {
 		return err
 	}
-	exchangers := map[pierhead.RegistryType]exchange.Exchanger{
-		pierhead.RegistryGeneric:   basic.New(),
-		pierhead.RegistryDockerHub: dockerhub.New(),
-		pierhead.RegistryJFrog:     jfrog.New(jfrog.Config{TokenDirs: config.TokenDirs}),
-		pierhead.RegistryHosted:    hosted.Exchanger{Host: func() string { return hostOf(snapshot.URL()) }, Username: record.Name, Token: func() string { return token }},
+	b, err := newBroker(config, plane, broker.Config{Registries: snapshot, Events: events, Sealed: keys},
+		hosted.Exchanger{Host: func() string { return hostOf(snapshot.URL()) }, Username: record.Name, Token: func() string { return token }})
+	if err != nil {
+		return err
 	}
-	secrets := secret.Mux{"file": secretfile.New(secretfile.Config{Dir: config.SecretsDir}), "env": secretenv.New(nil)}
-	addKubernetes(secrets)
-	addAzure(exchangers, secrets)
-	addAmazon(exchangers, secrets, record.Name)
-	addGoogle(exchangers, secrets, config.TokenDirs)
-	b := broker.New(broker.Config{
-		Registries: snapshot, Events: events, Sealed: keys, ServerCA: string(plane.CA), PrivateNetworks: config.Networks,
-		Secrets: secrets, Exchangers: exchangers,
-	})
 	agentConfig := agent.Config{Name: record.Name, Directory: data.in("agent"), Server: n.client, Broker: b, Snapshot: snapshot, DataKey: keys.Public(),
 		Endpoint: n.mirror, AllowMounts: config.AllowMounts, NeverMounts: n.neverMounts(config, data), Slots: config.Slots, Log: log}
 	if n.engine != nil {
@@ -96,6 +86,26 @@ func (n *node) open(ctx context.Context, config upConfig, data *dataDirectory, p
 	}
 	n.agent, err = agent.New(agentConfig, events)
 	return err
+}
+
+// newBroker adds to what the agent keeps every kind of registry and every secret store that there is. own is the login at the
+// hosted registry.
+func newBroker(config upConfig, plane *controlPlane, b broker.Config, own hosted.Exchanger) (*broker.Broker, error) {
+	exchangers := map[pierhead.RegistryType]exchange.Exchanger{
+		pierhead.RegistryGeneric:   basic.New(),
+		pierhead.RegistryDockerHub: dockerhub.New(),
+		pierhead.RegistryJFrog:     jfrog.New(jfrog.Config{TokenDirs: config.TokenDirs}),
+		pierhead.RegistryHosted:    own,
+	}
+	secrets := secret.Mux{"file": secretfile.New(secretfile.Config{Dir: config.SecretsDir}), "env": secretenv.New(nil)}
+	addKubernetes(secrets)
+	addAzure(exchangers, secrets)
+	addAmazon(exchangers, secrets, own.Username)
+	addGoogle(exchangers, secrets, config.TokenDirs)
+	var err error
+	b.Exchangers, b.Secrets, b.ServerCA, b.PrivateNetworks = exchangers, secrets, string(plane.CA), config.Networks
+	b.IdentityFor, err = identityFor(config.Identity)
+	return broker.New(b), err
 }
 
 func (n *node) openEngine(ctx context.Context, config upConfig, data *dataDirectory, log *slog.Logger) error {

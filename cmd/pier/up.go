@@ -34,6 +34,7 @@ type upConfig struct {
 	AllowMounts []string // directories that executions may mount
 	Networks    []string // CIDR prefixes that registries of every organization may resolve to
 	Slots       int      // executions at a time
+	Identity    []string // "all", "none", or match patterns of images that the node's identity may pull with nothing configured
 	Admin       string   // name of the administrator that the first start makes
 	LogLevel    string   // debug, info, warn or error
 }
@@ -88,6 +89,7 @@ func (p *program) nodeFlags(c *cobra.Command, config *upConfig) {
 	f.BoolVar(&config.OwnStore, "own-store", p.env("PIER_OWN_STORE") == "1", "that Podman keeps images in the data directory, apart from the machine's (PIER_OWN_STORE=1)")
 	f.StringSliceVar(&config.AllowMounts, "allow-mount", splitList(p.env("PIER_ALLOW_MOUNTS")), "directory that executions may mount; may be repeated (PIER_ALLOW_MOUNTS, with commas)")
 	f.StringSliceVar(&config.Networks, "private-network", splitList(p.env("PIER_PRIVATE_NETWORKS")), "CIDR prefix that any registry's hosts may resolve to, as those of private endpoints do; may be repeated (PIER_PRIVATE_NETWORKS, with commas)")
+	f.StringSliceVar(&config.Identity, "node-identity", splitList(p.variable("PIER_NODE_IDENTITY", "all")), `images that the identity of this node in its cloud pulls with no registry configured: "all" at that cloud's registries, "none", or match patterns (PIER_NODE_IDENTITY, with commas)`)
 	f.IntVar(&config.Slots, "slots", slots, "executions at a time (PIER_SLOTS)")
 }
 
@@ -137,6 +139,9 @@ func (c *upConfig) complete(p *program) error {
 
 // checkServer refuses here, before anything is written, what the server would refuse later.
 func (c *upConfig) checkServer() error {
+	if _, err := identityFor(c.Identity); err != nil {
+		return err
+	}
 	if c.TLS != "" && c.TLS != "self" {
 		return pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf(`--tls %q is not "self"`, c.TLS), "use --tls self, or --tls-cert FILE and --tls-key FILE")
 	}
