@@ -16,9 +16,22 @@ import (
 )
 
 // credential returns the login of a decision for an image. An empty credential means that there is none: the image is read
-// anonymously, which is no falling back.
+// anonymously, which is no falling back. A login is remembered for its host, unless it turns out to be for a part of it:
+// then each repository has its own.
 func (b *Broker) credential(ctx context.Context, d decision, reference image.Reference, stale *credential.Credential) (credential.Credential, error) {
-	return b.logins.get(ctx, keyOf(d, reference), stale, func(ctx context.Context) (credential.Credential, error) {
+	key := keyOf(d, reference)
+	c, err := b.logins.get(ctx, key, stale, b.fetch(d, reference, stale))
+	// A mismatch may be that of another repository, whose asker came first and whose answer this one waited for.
+	if !c.IsForPart() && !errors.Is(err, exchange.ErrHostMismatch) {
+		return c, err
+	}
+	key.repository = reference.Repository()
+	return b.logins.get(ctx, key, stale, b.fetch(d, reference, stale))
+}
+
+// fetch makes a login, by what the secret held before where what it holds now was refused.
+func (b *Broker) fetch(d decision, reference image.Reference, stale *credential.Credential) fetchFunc {
+	return func(ctx context.Context) (credential.Credential, error) {
 		ctx, cancel := context.WithTimeout(ctx, exchangeWithin)
 		defer cancel()
 		c, err := b.exchange(ctx, d, reference)
@@ -26,7 +39,7 @@ func (b *Broker) credential(ctx context.Context, d decision, reference image.Ref
 			return b.previous(ctx, d, reference, c, err)
 		}
 		return c, err
-	})
+	}
 }
 
 // exchangeWithin bounds one fetch of a login, secret store and issuer together.

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"pierhead.dev/pierhead"
 	"pierhead.dev/pierhead/credential"
 	"pierhead.dev/pierhead/exchange"
 	"pierhead.dev/pierhead/image"
@@ -27,26 +26,13 @@ type loginKey struct {
 	organizationID, registryID string
 	changed                    time.Time
 	host                       string
-	repository                 string // only where a secret may hold a login for each part of a host
+	repository                 string // only where the secret has logins for parts of a host
 	push                       bool
 }
 
 func keyOf(d decision, reference image.Reference) loginKey {
 	registry := d.lender
-	key := loginKey{organizationID: registry.OrganizationID, registryID: registry.ID, changed: registry.UpdatedAt, host: reference.Host(), push: d.push}
-	if partial(registry) {
-		key.repository = reference.Repository()
-	}
-	return key
-}
-
-// partial tells whether the registry's secret may hold several logins, each for a part of the host.
-func partial(registry pierhead.Registry) bool {
-	switch registry.Type {
-	case pierhead.RegistryGeneric, pierhead.RegistryDockerHub, pierhead.RegistryJFrog, pierhead.RegistryACR:
-		return registry.Credential.Identity == ""
-	}
-	return false
+	return loginKey{organizationID: registry.OrganizationID, registryID: registry.ID, changed: registry.UpdatedAt, host: reference.Host(), push: d.push}
 }
 
 // logins remembers logins until half their life. Whoever asks while one is being fetched waits for that one.

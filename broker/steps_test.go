@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -280,4 +282,30 @@ func TestP13RotationInTheMiddle(t *testing.T) {
 			n.keepsSecret(r.password)
 		})
 	}
+}
+
+// P6: one secret with a login for each part of a host: whoever asks, in whatever order and at once, gets the one of the
+// repository.
+func TestP6LoginsForPartsOfAHost(t *testing.T) {
+	n := newNode(t, generic("quay", nil, "quay.io/*"))
+	text := `{"auths":{"quay.io/one":{"username":"one+robot","password":"first-password"},"quay.io/two":{"username":"two+robot","password":"second-password"}}}`
+	if err := os.WriteFile(filepath.Join(n.secrets, "quay"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var group sync.WaitGroup
+	for i := range 60 {
+		group.Go(func() {
+			part := []string{"one", "two", "three"}[i%3]
+			q := ask(t, "quay.io/"+part+"/app:v1")
+			c, err := n.credential(t.Context(), decision{step: stepRegistry, lender: n.Registries.(tables)["org_acme"][0]}, q.Reference, nil)
+			if part == "three" {
+				if !errors.Is(err, exchange.ErrHostMismatch) {
+					t.Errorf("%s: %v, %v", part, c, err)
+				}
+			} else if err != nil || c.Username() != part+"+robot" {
+				t.Errorf("%s: %v, %v", part, c, err)
+			}
+		})
+	}
+	group.Wait()
 }

@@ -31,6 +31,7 @@ type Credential struct {
 	hosts    []string
 	// principal is who it stands for at its issuer; it is no part of the login.
 	principal string
+	part      bool
 }
 
 // errMarshal is the answer to every encoder.
@@ -68,6 +69,15 @@ func (c Credential) WithPrincipal(name string) Credential {
 
 // Principal is whom the login stands for at its issuer, or "" where that is not known or the user name says it.
 func (c Credential) Principal() string { return c.principal }
+
+// ForPart returns the same login, marked as one for a part of its hosts: another repository there may have another.
+func (c Credential) ForPart() Credential {
+	c.part = true
+	return c
+}
+
+// IsForPart tells whether another repository of the same host may have another login of the same source.
+func (c Credential) IsForPart() bool { return c.part }
 
 // Expires is when the registry stops taking it; zero means never, or not known.
 func (c Credential) Expires() time.Time { return c.expires }

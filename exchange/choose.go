@@ -33,7 +33,16 @@ func PasswordLogin(r Request) (credential.Credential, error) {
 	if err != nil {
 		return credential.Credential{}, err
 	}
-	return credentialOf(login, hosts), nil
+	c := credentialOf(login, hosts)
+	if inParts(logins, login.Host) {
+		c = c.ForPart()
+	}
+	return c, nil
+}
+
+// inParts tells whether the secret's logins for a host are for parts of it: which one serves depends on the repository.
+func inParts(logins []Login, host string) bool {
+	return slices.ContainsFunc(logins, func(l Login) bool { return l.Host == host && l.Path != "" })
 }
 
 // fits refuses a login that cannot work at the host.
