@@ -1,0 +1,91 @@
+// Package doors is what programs beside pier say to the agent of their node: the Docker credential helper, the kubelet's
+// credential provider, and `pier node` itself. The agent serves HTTP/1 with JSON bodies on a unix socket; whoever may open
+// the socket may ask, and asks as the node's organization.
+//
+// The helpers link this package and start within milliseconds, so it imports next to nothing.
+package doors
+
+import "time"
+
+// The paths on the socket. The first two are POST with an Ask, the others GET.
+const (
+	PathCredential = "/v1/credential" // a Loan; 404: a Refusal, there is none; any other status: a Refusal, there is one but it cannot be had
+	PathExplain    = "/v1/explain"    // an api.Explanation of what the door would get
+	PathHosts      = "/v1/hosts"      // Hosts
+	PathStatus     = "/v1/status"     // Status
+)
+
+// A Door says by which way somebody comes, and so how much is known: the Docker helper knows a host, the kubelet an image
+// without its tag, the mirror host and repository.
+type Door string
+
+// The doors.
+const (
+	Docker  Door = "docker"
+	Kubelet Door = "kubelet"
+	Mirror  Door = "mirror"
+)
+
+// An Ask is a question for a credential. Host is set by the Docker helper, Image by the others.
+type Ask struct {
+	Door                Door              `json:"door"`
+	Host                string            `json:"host,omitempty"`  // as the client has it: "registry.example.com:5000", "https://index.docker.io/v1/"
+	Image               string            `json:"image,omitempty"` // "host/repository", perhaps with tag and digest
+	ServiceAccountToken string            `json:"service_account_token,omitempty"`
+	Annotations         map[string]string `json:"annotations,omitempty"` // of that service account
+}
+
+// A Reach says which images a lent credential is right for.
+type Reach string
+
+// The reaches: every image of the host, or this repository alone.
+const (
+	ReachHost       Reach = "host"
+	ReachRepository Reach = "repository"
+)
+
+// A Loan is a credential for pulling, lent to a runtime.
+type Loan struct {
+	Username  string    `json:"username"`
+	Password  string    `json:"password"`
+	Host      string    `json:"host"` // canonical: the one host that it is for
+	Reach     Reach     `json:"reach"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"` // zero: not known
+	CacheFor  int64     `json:"cache_for_seconds"`   // how long the runtime may keep it; 0: not at all
+	Registry  string    `json:"registry,omitempty"`  // whose login it is
+	Warning   string    `json:"warning,omitempty"`   // for stderr
+}
+
+// A Refusal says in one line why there is no credential, and what to do.
+type Refusal struct {
+	Reason string `json:"reason"`
+	Hint   string `json:"hint,omitempty"`
+}
+
+// Hosts are the hosts for which the Docker door would lend a credential, with the user name that is known without asking
+// anybody, or "".
+type Hosts struct {
+	Hosts map[string]string `json:"hosts"`
+}
+
+// A Status is how the node is.
+type Status struct {
+	Node          string    `json:"node"`
+	Organization  string    `json:"organization"`
+	Version       string    `json:"version"`
+	Server        string    `json:"server"`
+	LastContactAt time.Time `json:"last_contact_at,omitzero"` // with the control plane
+	SnapshotAge   int64     `json:"snapshot_age_seconds"`     // since the snapshot in use was confirmed; -1: there is none
+	Mirror        string    `json:"mirror"`                   // "127.0.0.1:5050"
+	Waiting       int       `json:"waiting_events"`           // not delivered yet
+	Troubles      []Trouble `json:"troubles"`                 // newest first: what runtimes hide
+}
+
+// A Trouble is a question of a runtime that ended badly.
+type Trouble struct {
+	At     time.Time `json:"at"`
+	Door   Door      `json:"door"`
+	Asked  string    `json:"asked"` // host or image
+	Reason string    `json:"reason"`
+	Hint   string    `json:"hint,omitempty"`
+}
