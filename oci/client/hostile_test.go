@@ -3,7 +3,6 @@ package client_test
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"strings"
@@ -30,27 +29,28 @@ func challenging(text string) http.Handler {
 
 func bearerAt(realm string) string { return fmt.Sprintf("Bearer realm=%q,service=\"s\"", realm) }
 
-// Each advisory of FIELD P18 and its relatives: a registry that sends the login to a token server of another.
+// Advisories about registries that send the login to a token server of another, each by its id, and their relatives.
 func TestP18RealmsOfOthers(t *testing.T) {
-	for _, test := range []struct{ registry, realm string }{
-		{"ghcr.io", "https://evilghcr.io/token"},                                              // GHSA-6c87-g9pw-78fx: suffix
-		{"ghcr.io", "https://ghcr.io.evil.com/token"},                                         // connaisseur PR#2166: prefix
-		{"111122223333.dkr.ecr.eu-west-1.amazonaws.com", "https://x.amazonaws.com.evil.com/"}, // substring
-		{"registry-1.docker.io", "https://docker.io.evil.com/token"},
-		{"registry-1.docker.io", "https://evilauth.docker.io.evil.com/"},
-		{"acme.azurecr.io", "https://acme.azurecr.io.evil.com/oauth2/token"}, // docker-credential-acr-env#21: unanchored
-		{"acme.azurecr.io", "https://evil.azurecr.io/oauth2/token"},
-		{"evil.com", "https://auth.docker.io/token"}, // the victim's token server, which would answer evil.com's challenge
-		{"r.example.com", "https://sub.r.example.com/token"},
-		{"r.example.com", "https://example.com/token"},
-		{"r.example.com", "https://r.example.com:8443/token"},
-		{"r.example.com", "http://r.example.com/token"}, // go-containerregistry#2193, CVE-2020-15157
-		{"r.example.com", "https://evil.com/token?realm=r.example.com"},
-		{"r.example.com", "https://r.example.com@evil.com/token"},
-		{"r.example.com", "https://169.254.169.254/latest/api/token"},
-		{"r.example.com", "https://127.0.0.1/token"},
+	for _, test := range []struct{ id, registry, realm string }{
+		{"GHSA-6c87-g9pw-78fx", "ghcr.io", "https://evilghcr.io/token"},                                      // suffix
+		{"connaisseur#2166", "ghcr.io", "https://ghcr.io.evil.com/token"},                                    // prefix
+		{"docker-credential-acr-env#21", "acme.azurecr.io", "https://acme.azurecr.io.evil.com/oauth2/token"}, // no anchors
+		{"docker-credential-acr-env#21, another's", "acme.azurecr.io", "https://evil.azurecr.io/oauth2/token"},
+		{"GHSA-9m43-p3cx-w8j5", "r.example.com", "https://evil.com/token"}, // malcontent: any realm
+		{"go-containerregistry#2193, plain", "r.example.com", "http://r.example.com/token"},
+		{"go-containerregistry#2193, metadata", "r.example.com", "https://169.254.169.254/latest/api/token"},
+		{"go-containerregistry#2193, loopback", "r.example.com", "https://127.0.0.1/token"},
+		{"CVE-2020-15157", "r.example.com", "https://evil.com/token?realm=r.example.com"}, // containerd
+		{"CVE-2020-15157, userinfo", "r.example.com", "https://r.example.com@evil.com/token"},
+		{"a part of ECR's", "111122223333.dkr.ecr.eu-west-1.amazonaws.com", "https://x.amazonaws.com.evil.com/"},
+		{"Hub's, prefix", "registry-1.docker.io", "https://docker.io.evil.com/token"},
+		{"Hub's, both", "registry-1.docker.io", "https://evilauth.docker.io.evil.com/"},
+		{"Hub's, for another", "evil.com", "https://auth.docker.io/token"}, // the victim's token server, which would answer evil.com's challenge
+		{"a sub-domain", "r.example.com", "https://sub.r.example.com/token"},
+		{"the parent", "r.example.com", "https://example.com/token"},
+		{"another port", "r.example.com", "https://r.example.com:8443/token"},
 	} {
-		t.Run(test.registry+" to "+test.realm, func(t *testing.T) {
+		t.Run(test.id, func(t *testing.T) {
 			f := newFixture(t)
 			f.HTTPS(test.registry, challenging(bearerAt(test.realm)))
 			u, err := url.Parse(test.realm)
@@ -243,103 +243,24 @@ func TestChallengesThatLeadNowhere(t *testing.T) {
 	}
 }
 
-// A property: whatever registries, token servers and storages answer, no byte of a login reaches a host that is not its
-// own or its confirmed token server, and no byte of a token one that is not the registry.
-func TestP18NoCredentialByteElsewhere(t *testing.T) {
-	seed := rand.Uint64()
-	random := rand.New(rand.NewPCG(seed, 1))
-	hosts := []string{"r.example.com", "evilr.example.com", "sub.r.example.com", "example.com", "r.example.com.evil.com", "r.example.com:8443", "auth.example.org", "ghcr.io", "evil.com"}
-	one := func(list []string) string { return list[random.IntN(len(list))] }
-	place := func() string {
-		scheme := one([]string{"https://", "https://", "https://", "http://", "//", "HTTPS://"})
-		return scheme + one([]string{"", "", "", "r.example.com@", "ci:x@"}) + one(hosts) + one([]string{"", "", ":443", "."}) + one([]string{"/token", "/", "/v2/x", "?a=b", ""})
-	}
+// CVE-2020-15157 and GHSA-qvqc-4c52-x6qp: a manifest that says where its layers are. Nobody is asked there: layers come
+// from the registry, by its own redirects only.
+func TestP18ForeignLayers(t *testing.T) {
 	f := newFixture(t)
-	// Each host does anything to anybody; hidden tokens are told by their marker.
-	const token = "Tok3n-of-the-registry"
-	hostile := func(w http.ResponseWriter, r *http.Request) {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		for range random.IntN(3) {
-			w.Header().Add("WWW-Authenticate", one([]string{bearerAt(place()), bearerAt(place()), bearerAt("https://" + r.Host + "/token"), bearerAt("https://auth.example.org/token"), `Basic realm="` + place() + `"`, "Negotiate"}))
-		}
-		w.Header().Set("Location", one([]string{place(), place(), "/v2/y", "/token"}))
-		w.Header().Set("Link", "<"+place()+`>; rel="next"`)
-		w.Header().Set("Docker-Content-Digest", f.digest.String())
-		body := one([]string{`{"token":"` + token + `"}`, string(f.manifest), "expired", string(f.layer), ""})
-		w.WriteHeader([]int{200, 200, 401, 401, 401, 403, 400, 307, 302, 308, 201, 202, 404, 503}[random.IntN(14)])
-		fmt.Fprint(w, body)
+	evil := f.HTTPS("evil.com", challenging(bearerAt("https://evil.com/token")))
+	foreign := fmt.Sprintf(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":%q,"size":2,"urls":["https://evil.com/c"]},"layers":[{"mediaType":"application/vnd.docker.image.rootfs.foreign.diff.tar.gzip","digest":%q,"size":%d,"urls":["https://evil.com/l","https://r.example.com@evil.com/l"]}]}`,
+		f.put([]byte("{}")), f.blob, len(f.layer))
+	f.local("PUT", "/v2/"+repo+"/manifests/foreign", foreign, "application/vnd.oci.image.manifest.v1+json")
+	f.HTTPS(host, basic(f.inner, marker))
+	c := f.client(egress.Rules{}, login(marker))
+	if m, err := c.Manifest(t.Context(), repo, "foreign"); err != nil || string(m.Content) != foreign {
+		t.Errorf("%v", err)
 	}
-	for _, h := range hosts {
-		f.HTTPS(h, http.HandlerFunc(hostile))
-		if !strings.Contains(h, ":") {
-			f.HTTP(h, http.HandlerFunc(hostile))
-		}
+	if got, err := blob(t, c, f.blob, 0, -1); err != nil || got != string(f.layer) {
+		t.Errorf("%d bytes, %v", len(got), err)
 	}
-	served := 0
-	for range 100 {
-		home := one(hosts)
-		rules := egress.Rules{Host: home}
-		allowed := []string{home}
-		if random.IntN(2) == 0 {
-			rules.Realms = []string{"auth.example.org"}
-			allowed = append(allowed, "auth.example.org")
-		}
-		secret := fmt.Sprintf("%s-%d", marker, random.Uint64())
-		user := one([]string{"ci", "ci", "<token>"})
-		c := f.client(rules, credential.New(user, secret, time.Time{}, []string{home}), credential.New(user, secret+"2", time.Time{}, []string{home}))
-		before := f.received()
-		attack(t, f, c)
-		for server, text := range f.received() {
-			text = strings.TrimPrefix(text, before[server])
-			s := added(text)
-			if s.knows(secret) {
-				served++
-			}
-			if s.knows(secret) && !(contains(allowed, server.host) && server.secure) {
-				t.Fatalf("seed %d: the login for %s reached %v", seed, home, server)
-			}
-			if s.knows(token) && !(server.host == home && server.secure) {
-				t.Fatalf("seed %d: a token of %s reached %v", seed, home, server)
-			}
-		}
-	}
-	if served < 10 {
-		t.Errorf("seed %d: only %d logins were sent at all: this proves little", seed, served)
-	}
-}
-
-// attack uses every face of the client once.
-func attack(t *testing.T, f *fixture, c *client.Client) {
-	ctx := t.Context()
-	var errs []error
-	_, err := c.Resolve(ctx, repo, "v1")
-	errs = append(errs, err)
-	_, err = c.Manifest(ctx, repo, f.digest.String())
-	errs = append(errs, err)
-	_, err = blob(t, c, f.blob, 0, -1)
-	errs = append(errs, err)
-	_, err = c.StatBlob(ctx, repo, f.blob)
-	errs = append(errs, err)
-	_, err = c.Tags(ctx, repo, oci.Page{N: oci.All})
-	errs = append(errs, err)
-	_, err = c.Referrers(ctx, repo, f.digest, oci.ReferrerFilter{})
-	errs = append(errs, err)
-	_, err = c.PutManifest(ctx, repo, oci.Manifest{MediaType: "application/vnd.oci.image.manifest.v1+json", Content: f.manifest}, []string{"v1"})
-	errs = append(errs, err)
-	_, err = c.Mount(ctx, repo, f.blob, []string{"acme/other"})
-	errs = append(errs, err, c.DeleteBlob(ctx, repo, f.blob))
-	u, err := c.StartUpload(ctx, repo, "")
-	if err == nil {
-		_, err = u.Append(ctx, 0, strings.NewReader("x"))
-		errs = append(errs, err)
-		_, err = u.Finish(ctx, f.blob)
-	}
-	errs = append(errs, err)
-	for _, err := range errs {
-		if err != nil && strings.Contains(fmt.Sprintf("%v %+v %#v", err, err, err), marker) {
-			t.Fatalf("a login is in an error: %v", err)
-		}
+	if evil.Received() != "" {
+		t.Error("evil.com was asked")
 	}
 }
 
