@@ -15,7 +15,7 @@
 //
 // image/ reads references and match patterns, and folds the names of Docker Hub. secret/ has references to secrets,
 // which are safe to print, and values, which cannot be printed; its sub-rooms are the stores: a directory, the
-// environment, the agent's Kubernetes namespace (secret/k8s), AWS Secrets Manager (secret/awssm), Azure Key Vault
+// environment, the agent's Kubernetes namespace (secret/k8s), Vault (secret/vault), AWS Secrets Manager (secret/awssm), Azure Key Vault
 // (secret/azurekv), Google Secret Manager (secret/gcpsm), and credentials sealed to a data-plane key. credential/ is a
 // registry login and the hosts that it is for. egress/ is the only way out to addresses that others choose: dial rules,
 // redirects, realms, evidence. internal/ has durable (writes that survive a crash), ids, tokens (the signing of
@@ -37,7 +37,7 @@
 //
 // # Floor 3: the kinds
 //
-// exchange/basic serves registries with a user name and password, exchange/dockerhub Docker Hub; exchange/acr exchanges
+// exchange/basic serves registries with a user name and password, exchange/dockerhub Docker Hub, exchange/jfrog Artifactory; exchange/acr exchanges
 // a token of Entra's, which identity/azure gets, for a login at one of Azure's registries, exchange/ecr one of Amazon's
 // for a password there, and exchange/gcp makes access tokens for Google's, of whatever Google takes for an identity
 // (identity/google); what vendors' user names and tokens look like is in exchange itself (fit.go). oci/client is a

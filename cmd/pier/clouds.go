@@ -37,10 +37,11 @@ func addAzure(exchangers map[pierhead.RegistryType]exchange.Exchanger, secrets s
 }
 
 // addAmazon gives a node what it may be at Amazon, likewise. Its name is in the names of its sessions there.
-func addAmazon(exchangers map[pierhead.RegistryType]exchange.Exchanger, secrets secret.Mux, node string) {
+func addAmazon(exchangers map[pierhead.RegistryType]exchange.Exchanger, secrets secret.Mux, node string) *amazon.Identity {
 	identity := amazon.New(amazon.Config{Node: node})
 	exchangers[pierhead.RegistryECR] = ecr.New(identity)
 	secrets[awssm.Scheme] = awssm.New(identity)
+	return identity
 }
 
 // addGoogle gives a node what it may be at Google, likewise. The tokens that a registry's secret may name lie in tokenDirs.

@@ -100,8 +100,11 @@ func newBroker(config upConfig, plane *controlPlane, b broker.Config, own hosted
 	secrets := secret.Mux{"file": secretfile.New(secretfile.Config{Dir: config.SecretsDir}), "env": secretenv.New(nil)}
 	addKubernetes(secrets)
 	addAzure(exchangers, secrets)
-	addAmazon(exchangers, secrets, own.Username)
+	amazon := addAmazon(exchangers, secrets, own.Username)
 	addGoogle(exchangers, secrets, config.TokenDirs)
+	if err := addVault(secrets, config, amazon); err != nil {
+		return nil, err
+	}
 	var err error
 	b.Exchangers, b.Secrets, b.ServerCA, b.PrivateNetworks = exchangers, secrets, string(plane.CA), config.Networks
 	b.IdentityFor, err = identityFor(config.Identity)
@@ -129,7 +132,7 @@ func (n *node) openEngine(ctx context.Context, config upConfig, data *dataDirect
 // neverMounts are the paths that no execution gets to see: keys, secrets, and the sockets of engines.
 func (n *node) neverMounts(config upConfig, data *dataDirectory) []string {
 	never := []string{data.path, config.SecretsDir, "/var/run/docker.sock", "/run/docker.sock", "/run/podman", "/run/containerd", "/run/pierhead", "/proc", "/sys"}
-	never = append(append(never, config.TokenDirs...), cloudKeys()...)
+	never = append(append(append(never, config.TokenDirs...), cloudKeys()...), config.vaultKeys()...)
 	if runtime := os.Getenv("XDG_RUNTIME_DIR"); runtime != "" {
 		never = append(never, runtime)
 	}

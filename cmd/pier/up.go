@@ -13,30 +13,33 @@ import (
 	"github.com/spf13/cobra"
 
 	"pierhead.dev/pierhead"
+	"pierhead.dev/pierhead/secret/vault"
 	"pierhead.dev/pierhead/server"
 	"pierhead.dev/pierhead/store"
 )
 
 // upConfig is all that `pier up` is told; each field is a flag, and the variable in its help.
 type upConfig struct {
-	Data        string   // the one data directory
-	Listen      string   // address of API, registry and console
-	URL         string   // the server's name in references; from Listen where empty
-	TLSCert     string   // PEM files; both or none
-	TLSKey      string   //
-	TLS         string   // "self": a CA of our own in the data directory
-	Mirror      string   // loopback address that the engine pulls from
-	SecretsDir  string   // what file:NAME names; <data>/secrets where empty
-	TokenDirs   []string // directories whose files are this node's OIDC tokens
-	Engine      string   // "", "podman", "none", or an address
-	Network     string   // what containers get: "bridge" or "none"
-	OwnStore    bool     // a Podman of our own keeps its images in the data directory
-	AllowMounts []string // directories that executions may mount
-	Networks    []string // CIDR prefixes that registries of every organization may resolve to
-	Slots       int      // executions at a time
-	Identity    []string // "all", "none", or match patterns of images that the node's identity may pull with nothing configured
-	Admin       string   // name of the administrator that the first start makes
-	LogLevel    string   // debug, info, warn or error
+	Data        string       // the one data directory
+	Listen      string       // address of API, registry and console
+	URL         string       // the server's name in references; from Listen where empty
+	TLSCert     string       // PEM files; both or none
+	TLSKey      string       //
+	TLS         string       // "self": a CA of our own in the data directory
+	Mirror      string       // loopback address that the engine pulls from
+	SecretsDir  string       // what file:NAME names; <data>/secrets where empty
+	TokenDirs   []string     // directories whose files are this node's OIDC tokens
+	Engine      string       // "", "podman", "none", or an address
+	Network     string       // what containers get: "bridge" or "none"
+	OwnStore    bool         // a Podman of our own keeps its images in the data directory
+	AllowMounts []string     // directories that executions may mount
+	Networks    []string     // CIDR prefixes that registries of every organization may resolve to
+	Slots       int          // executions at a time
+	Identity    []string     // "all", "none", or match patterns of images that the node's identity may pull with nothing configured
+	Admin       string       // name of the administrator that the first start makes
+	Vault       vault.Config // the Vault that vault: names
+	VaultRegion string       // of the STS that Vault asks, with --vault-auth aws
+	LogLevel    string       // debug, info, warn or error
 }
 
 func (p *program) upCommand() *cobra.Command {
@@ -51,6 +54,7 @@ finds them again.`,
 		Example: "  pier up\n  pier up --listen 0.0.0.0:7070 --tls self --url https://pier.example.com:7070"}
 	p.serverFlags(c, &config)
 	p.nodeFlags(c, &config)
+	p.vaultFlags(c, &config)
 	c.RunE = func(c *cobra.Command, _ []string) error { return p.up(c.Context(), config) }
 	return c
 }
@@ -133,6 +137,9 @@ func (c *upConfig) complete(p *program) error {
 		if prefix, err := netip.ParsePrefix(text); err != nil || prefix != prefix.Masked() {
 			return pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("--private-network %q is not an address range", text), "write it as 10.0.0.0/8 or fd00::/8; an address alone is 10.0.0.7/32")
 		}
+	}
+	if err := c.completeVault(p); err != nil {
+		return err
 	}
 	return c.checkServer()
 }

@@ -86,7 +86,6 @@ func (c Config) awsBody(ctx context.Context) (map[string]any, error) {
 	if err != nil {
 		return nil, &identityError{err}
 	}
-	signed.Header.Set("Host", signed.URL.Host)
 	list, err := json.Marshal(signed.Header)
 	if err != nil {
 		return nil, &identityError{err}
