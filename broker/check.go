@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"strings"
 	"time"
 
 	"pierhead.dev/pierhead"
@@ -34,6 +35,7 @@ type checker struct {
 	broker    *Broker
 	registry  pierhead.Registry
 	reference image.Reference
+	known     bool // the reference is an image that somebody named or pulled
 }
 
 func (c *checker) decision() decision {
@@ -45,9 +47,9 @@ func (c *checker) question() Question {
 }
 
 func (c *checker) look(ctx context.Context, text string) pierhead.Check {
-	known := text != ""
+	c.known = text != ""
 	var err error
-	if !known {
+	if !c.known {
 		text = hostToTry(c.registry) + "/" + unknownRepository
 	}
 	if c.reference, err = image.Parse(text); err != nil {
@@ -59,7 +61,7 @@ func (c *checker) look(ctx context.Context, text string) pierhead.Check {
 		return c.bad(err)
 	case login.Empty():
 		return pierhead.Check{Result: pierhead.CheckUnproved, Reason: "the registry has no credential"}
-	case !known:
+	case !c.known:
 		return pierhead.Check{Result: pierhead.CheckUnproved, Reason: "the credential could be had, but no image is known that would prove it", Hint: nameSample(c.registry)}
 	}
 	found, err := c.ask(ctx, login)
@@ -159,7 +161,11 @@ func (c *checker) bad(err error) pierhead.Check {
 		result = pierhead.CheckRefused
 	}
 	people := forPeople(c.question(), c.decision(), err)
-	return pierhead.Check{Result: result, Reason: people.Error(), Hint: pierhead.HintOf(people)}
+	reason := people.Error()
+	if !c.known { // the reference stands for its host
+		reason = strings.TrimPrefix(reason, c.reference.String()+" cannot be pulled: ")
+	}
+	return pierhead.Check{Result: result, Reason: reason, Hint: pierhead.HintOf(people)}
 }
 
 // fixed is one login that is never renewed.

@@ -41,15 +41,16 @@ type remote struct {
 
 	mu       sync.Mutex
 	public   bool
-	password string         // of the user "ci"
-	asked    int            // requests in all
-	logins   map[string]int // passwords that came, and how often
+	password string            // of the user "ci"
+	asked    int               // requests in all
+	logins   map[string]int    // passwords that came, and how often
+	users    map[string]string // whose they were said to be
 }
 
 const layerText = "the layer's bytes"
 
 func newRemote(t *testing.T, bearer bool) *remote {
-	r := &remote{bearer: bearer, password: "right-" + t.Name(), logins: map[string]int{}}
+	r := &remote{bearer: bearer, password: "right-" + t.Name(), logins: map[string]int{}, users: map[string]string{}}
 	inner := ggcr.New(ggcr.Logger(log.New(io.Discard, "", 0)))
 	r.fill(t, inner)
 	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
@@ -91,6 +92,7 @@ func (r *remote) admit(w http.ResponseWriter, request *http.Request) bool {
 	user, password, sent := request.BasicAuth()
 	if sent {
 		r.logins[password]++
+		r.users[password] = user
 	}
 	right := sent && user == "ci" && password == r.password
 	if request.URL.Path == "/token" {

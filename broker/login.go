@@ -60,6 +60,9 @@ type fetchFunc = func(context.Context) (credential.Credential, error)
 // get returns the remembered login, or fetches one. stale is a login that the registry refused: one fetch serves all who
 // come back with the same one, and may bring the same again.
 func (l *logins) get(ctx context.Context, key loginKey, stale *credential.Credential, fetch fetchFunc) (credential.Credential, error) {
+	if ctx.Err() != nil {
+		return credential.Credential{}, ctx.Err()
+	}
 	l.mu.Lock()
 	entry := l.entries[key]
 	if entry == nil || l.outdated(entry, stale) {
