@@ -104,7 +104,7 @@ type Registry struct {
 	CA              string   // PEM, added to the system's roots
 	Realms          []string // "host" of token servers that an admin confirmed
 	PrivateNetworks []string // CIDR prefixes that its hosts may resolve to
-	Proxy           string   // "http://HOST:PORT" or "https://HOST:PORT" that all requests for it go through
+	Proxy           string   // "http://HOST:PORT" or "https://HOST:PORT" that its requests go through: all but those to clouds' own APIs
 	Sample          string   // an image that the check pulls: a full reference, or "REPOSITORY[:TAG]" on the only literal host
 	// CreateRepositories: a push to a repository that is not there makes it first (ecr).
 	CreateRepositories bool

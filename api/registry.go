@@ -28,7 +28,7 @@ type Registry struct {
 	CA              string     `json:"ca,omitempty" doc:"PEM certificates, added to the system's roots."`
 	Realms          []string   `json:"realms,omitempty" doc:"Hosts of token servers that may get the credential."`
 	PrivateNetworks []string   `json:"private_networks,omitempty" doc:"CIDR prefixes that the registry's hosts may resolve to."`
-	Proxy           string     `json:"proxy,omitempty" doc:"http://HOST:PORT or https://HOST:PORT, through which all requests for the registry go."`
+	Proxy           string     `json:"proxy,omitempty" doc:"http://HOST:PORT or https://HOST:PORT, without a login: registry, token servers and storage are reached through it. The own APIs of clouds are asked as the environment of the node says (HTTPS_PROXY)."`
 	Sample          string     `json:"sample,omitempty" doc:"An image that the check asks for: a whole reference, or REPOSITORY[:TAG] where match has one host."`
 	// CreateRepositories is of use for ECR only, where a push to a repository that is not there fails.
 	CreateRepositories bool       `json:"create_repositories,omitempty" doc:"Whether a push makes the repository first where it is not there (ecr)."`

@@ -100,6 +100,26 @@ func parsed(t *testing.T, text string) *url.URL {
 	return u
 }
 
+// A proxy prints as what is read as the same proxy, and never with a login in it.
+func FuzzProxy(f *testing.F) {
+	for _, text := range []string{"http://proxy:3128", "https://Proxy.example/", "http://[::1]:3128", "http://[::ffff:10.0.0.1]:1", "http://u:p@proxy:1", "http://proxy:", "https:proxy", "HTTP://x"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		p, bad := parseProxy(text, nil)
+		if bad != nil {
+			return
+		}
+		again, bad := parseProxy(p.scheme+"://"+p.String(), nil)
+		if bad != nil || again.origin != p.origin || strings.ContainsAny(p.String(), "/@?# %\\\r\n") {
+			t.Errorf("%q: %v, then %v (%v)", text, p, again, bad)
+		}
+		if r := (&rules{origin: origin{"https", "r", 443}, plainHTTP: true, proxy: p}); r.mayAskFor(p.origin) == nil {
+			t.Errorf("%q: the proxy may be asked for itself", text)
+		}
+	})
+}
+
 // What an origin prints as is read as the same origin, and never as another one.
 func FuzzOrigin(f *testing.F) {
 	for _, text := range []string{"https://ghcr.io/x", "http://a:5000", "https://[::1]:5000/", "https://[::ffff:1.2.3.4]/", "https://A.b:443", "https://a@b/", "https://a:/", "//x", "https://%41/"} {

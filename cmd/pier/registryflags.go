@@ -56,7 +56,7 @@ func (f *registryFlags) register(c *cobra.Command) {
 	flags.StringVar(&f.caFile, "ca-file", "", "PEM file with certificates to trust, beside the system's")
 	flags.StringSliceVar(&f.realms, "realm", nil, "further host of a token server that may get the login; may be repeated")
 	flags.StringSliceVar(&f.networks, "private-network", nil, "CIDR prefix that the registry's hosts may resolve to; may be repeated")
-	flags.StringVar(&f.proxy, "proxy", "", "http://HOST:PORT through which all requests for the registry go")
+	flags.StringVar(&f.proxy, "proxy", "", "http://HOST:PORT or https://HOST:PORT through which registry, token servers and storage are reached")
 	flags.StringVar(&f.sample, "sample", "", "image that the check asks for")
 	flags.BoolVar(&f.create, "create-repositories", false, "ecr: a push makes a repository that is not there")
 	flags.BoolVar(&f.enable, "enable", false, "use it")

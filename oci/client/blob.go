@@ -22,10 +22,10 @@ const (
 )
 
 // Blob implements oci.Reader. The body goes on where its transfer broke off, with a renewed login where that is needed:
-// as often as each answer brings a mebibyte, and a bounded number of times beyond that. A whole blob is verified, and its last byte is held back until its digest is right: a
-// reader who gets a wrong one gets it short by a byte and then oci.ErrDigestInvalid, never complete. One that is longer
-// than a manifest said that was read before is wrong as well, and read no further than that. A part of a blob cannot be
-// verified. The body belongs to ctx: when it ends, so does the body.
+// as often as answers bring a mebibyte each, and a bounded number of times beyond that. A whole blob is verified, and its
+// last byte is held back until its digest is right: a reader who gets a wrong one gets it short by a byte and then
+// oci.ErrDigestInvalid, never complete. One that is longer than a manifest said that was read before is wrong as well, and
+// read no further than that. A part of a blob cannot be verified. The body belongs to ctx: when it ends, so does the body.
 func (c *Client) Blob(ctx context.Context, repository string, d digest.Digest, offset, length int64) (*oci.Blob, error) {
 	if err := checkBlob(repository, d); err != nil {
 		return nil, err
