@@ -63,8 +63,10 @@ type Config struct {
 	AllowMounts []string     // directories that executions may mount; nil: none
 	NeverMounts []string     // paths that no execution gets, beside Directory: sockets and keys
 	Slots       int          // executions at a time; 0: 4
-	Log         *slog.Logger
-	Now         func() time.Time // nil: time.Now
+	// Organization is the name of the one whose registries the node's doors show: socket and mirror; empty: the first by name.
+	Organization string
+	Log          *slog.Logger
+	Now          func() time.Time // nil: time.Now
 }
 
 // An Agent runs until its context ends.
@@ -75,6 +77,8 @@ type Agent struct {
 	events   *Spool
 	endpoint *endpoint
 	mounts   mountRule
+	troubles troubles
+	doorsFor string // as noteHome said last
 
 	slots chan struct{} // one for each execution that pulls or runs
 	freed chan struct{} // capacity 1: an execution has ended
@@ -120,7 +124,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.endpoint.serve(ctx) })
-	group.Go(func() error { return a.Snapshot.follow(ctx, a.Server.Snapshot) })
+	group.Go(func() error { return a.Snapshot.follow(ctx, a.askForSnapshot) })
 	group.Go(func() error {
 		return a.events.deliver(ctx, func(ctx context.Context, events []pierhead.Event) error {
 			return a.confirm(ctx, a.Server.DeliverEvents(ctx, events))
@@ -144,6 +148,12 @@ func (a *Agent) Run(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// askForSnapshot is asked again after each snapshot that came.
+func (a *Agent) askForSnapshot(ctx context.Context, after int64, wait time.Duration) (pierhead.Snapshot, bool, error) {
+	a.noteHome()
+	return a.Server.Snapshot(ctx, after, wait)
 }
 
 // disown ends executions that the control plane believes to be here and that this node knows nothing of: its directory

@@ -80,7 +80,7 @@ func (n *node) open(ctx context.Context, config upConfig, data *dataDirectory, p
 		return err
 	}
 	agentConfig := agent.Config{Name: record.Name, Directory: data.in("agent"), Server: n.client, Broker: b, Snapshot: snapshot, DataKey: keys.Public(),
-		Endpoint: n.mirror, AllowMounts: config.AllowMounts, NeverMounts: n.neverMounts(config, data), Slots: config.Slots, Log: log}
+		Endpoint: n.mirror, AllowMounts: config.AllowMounts, NeverMounts: n.neverMounts(config, data), Slots: config.Slots, Organization: config.NodeOrg, Log: log}
 	if n.engine != nil {
 		agentConfig.Engine = n.engine
 	}

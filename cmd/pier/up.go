@@ -27,6 +27,7 @@ type upConfig struct {
 	TLSKey      string       //
 	TLS         string       // "self": a CA of our own in the data directory
 	Mirror      string       // loopback address that the engine pulls from
+	NodeOrg     string       // the organization that the node's doors answer for; the first by name where empty
 	SecretsDir  string       // what file:NAME names; <data>/secrets where empty
 	TokenDirs   []string     // directories whose files are this node's OIDC tokens
 	Engine      string       // "", "podman", "none", or an address
@@ -86,6 +87,7 @@ func (p *program) nodeFlags(c *cobra.Command, config *upConfig) {
 		slots = 0 // complete refuses it
 	}
 	f.StringVar(&config.Mirror, "mirror", p.variable("PIER_MIRROR", "127.0.0.1:5050"), "loopback address that the engine pulls from (PIER_MIRROR)")
+	f.StringVar(&config.NodeOrg, "node-organization", p.env("PIER_NODE_ORGANIZATION"), "organization as which socket and mirror of this node pull (PIER_NODE_ORGANIZATION; the first by name where empty)")
 	f.StringVar(&config.SecretsDir, "secrets-dir", p.env("PIER_SECRETS_DIR"), "directory that file:NAME names (PIER_SECRETS_DIR; <data>/secrets where empty)")
 	f.StringSliceVar(&config.TokenDirs, "token-dir", splitList(p.env("PIER_TOKEN_DIRS")), "directory with OIDC tokens of this node, which a secret may name for an exchange; may be repeated (PIER_TOKEN_DIRS, with commas)")
 	f.StringVar(&config.Engine, "engine", p.env("PIER_ENGINE"), `socket or URL of Docker or Podman; "podman": a Podman of our own; "none": run nothing here (PIER_ENGINE)`)
