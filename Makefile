@@ -7,7 +7,7 @@ GO          ?= go
 BIN         := bin
 VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
-.PHONY: all build demo test test-unit test-engines test-long conformance bench lint setup clean
+.PHONY: all build demo test test-unit test-engines test-long test-vault conformance bench lint setup clean
 
 all: build
 
@@ -42,6 +42,10 @@ test-engines: setup build
 test-long: setup build
 	$(GO) test -count=1 -timeout 60m ./oci/hosted -run 'Kill|Many' -kills 100 -many 1000000
 	$(GO) test -count=1 -timeout 60m ./resolve -run TestMillion -million
+
+## test-vault: secret/vault against HashiCorp Vault itself, which is built first (ten minutes, once)
+test-vault:
+	VAULT_BINARY=$$(test/setup/vault.sh) $(GO) test -count=1 -timeout 5m -tags vault ./test/vault
 
 ## conformance: the public OCI conformance suite against the hosted registry
 conformance:

@@ -119,6 +119,10 @@ func said(err error, secrets []string) string {
 	for _, s := range secrets {
 		text = strings.ReplaceAll(text, s, "[hidden]")
 	}
+	// What STS says of a signature that it does not take is the whole signed request, session token and all.
+	if before, _, found := strings.Cut(text, "from STS"); found {
+		text = before + "from STS"
+	}
 	text = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(text), "1 error occurred:\n\t* "))
 	return ": " + clean(text)
 }

@@ -43,7 +43,7 @@ func (c *Config) complete() error {
 			return needs("an identity at Amazon, which this program has none of")
 		}
 	default:
-		return errors.New("Vault is logged in to by token, kubernetes, aws, approle or jwt, and by nothing else: --vault-auth")
+		return errors.New("the way to log in to Vault is one of token, kubernetes, aws, approle and jwt: --vault-auth")
 	}
 	return nil
 }

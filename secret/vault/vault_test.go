@@ -83,6 +83,11 @@ func (w *world) JWTRole(_ *testing.T, role, subject, audience string, paths ...s
 }
 func (w *world) JWT(subject, audience string) string { return w.Fake.JWT(subject, audience, time.Hour) }
 
+func (w *world) AWS(_ *testing.T, sts http.Handler, role, arn, serverID string, paths ...string) {
+	w.STS, w.ServerID = sts, serverID
+	w.Role("aws", role, arn, "", time.Hour, paths...)
+}
+
 func TestConformance(t *testing.T) { vaulttest.Test(t, newWorld(t)) }
 
 func (w *world) app(t *testing.T) {
@@ -254,7 +259,7 @@ func TestFaults(t *testing.T) {
 		"a web page":         {99, code(200, "<html>"), "no answer of Vault's", 0},
 		"nothing":            {99, code(200, ""), "no answer of Vault's", 0},
 		"endless":            {99, endless, "no answer of Vault's", 0},
-		"standby":            {99, func(rw http.ResponseWriter, r *http.Request) { http.Redirect(rw, r, foreign.URL+r.URL.Path, 307) }, "standby", 0},
+		"standby":            {99, func(rw http.ResponseWriter, r *http.Request) { http.Redirect(rw, r, foreign.URL+r.URL.Path, http.StatusTemporaryRedirect) }, "standby", 0},
 		"slow":               {99, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "in time", 50 * time.Millisecond},
 		"broken off":         {99, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "breaks off", 0},
 	} {
@@ -317,6 +322,24 @@ func TestConfiguration(t *testing.T) {
 			t.Errorf("%s is accepted", name)
 		}
 	}
+}
+
+// Amazon answers a signature that does not fit with the request that it has read, and Vault passes that on.
+func TestWhatSTSReadIsNotRepeated(t *testing.T) {
+	w := newWorld(t)
+	w.app(t)
+	role, id := w.Fake.AppRole(time.Hour, 0, "secret/data/app")
+	s := w.source(t, vault.Config{Auth: vault.AuthAppRole, RoleID: role, SecretIDFile: vaulttest.File(t, id)})
+	w.Fault(1, func(rw http.ResponseWriter, _ *http.Request) {
+		rw.WriteHeader(http.StatusBadRequest)
+		fmt.Fprintf(rw, `{"errors":["error making upstream request: received error code 403 from STS: <Message>x-amz-security-token:%s</Message> %s"]}`, marker, id)
+	})
+	vaulttest.Expect(t, s, app, secret.ErrNotAllowed, "received error code 403 from STS")
+	w.Fault(1, func(rw http.ResponseWriter, _ *http.Request) {
+		rw.WriteHeader(http.StatusBadRequest)
+		fmt.Fprintf(rw, `{"errors":["no such secret id %s"]}`, id)
+	})
+	silent(t, w, vaulttest.Expect(t, s, app, secret.ErrNotAllowed, "[hidden]"))
 }
 
 func TestEndedContext(t *testing.T) {

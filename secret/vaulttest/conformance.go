@@ -1,14 +1,18 @@
 package vaulttest
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"pierhead.dev/pierhead/identity/amazon"
+	"pierhead.dev/pierhead/identity/amazontest"
 	"pierhead.dev/pierhead/secret"
 	"pierhead.dev/pierhead/secret/secrettest"
 	"pierhead.dev/pierhead/secret/vault"
@@ -26,6 +30,8 @@ type Vault interface {
 	AppRole(t *testing.T, life time.Duration, paths ...string) (roleID, secretID string)
 	JWTRole(t *testing.T, role, subject, audience string, paths ...string)
 	JWT(subject, audience string) string
+	// AWS lets the ARN log in as role; sts is where it asks who signed, serverID what must be signed too.
+	AWS(t *testing.T, sts http.Handler, role, arn, serverID string, paths ...string)
 }
 
 const marker = "hunter2"
@@ -81,6 +87,7 @@ func Test(t *testing.T, v Vault) {
 	t.Run("versions", func(t *testing.T) { testVersions(t, v, source) })
 	t.Run("refusals", func(t *testing.T) { testRefusals(t, v, source) })
 	t.Run("logins", func(t *testing.T) { testLogins(t, v) })
+	t.Run("logins by aws", func(t *testing.T) { testAWS(t, v) })
 }
 
 func testContents(t *testing.T, v Vault, source *vault.Source) {
@@ -93,8 +100,8 @@ func testContents(t *testing.T, v Vault, source *vault.Source) {
 			t.Errorf("%s: %q, %v", text, value.Reveal(), err)
 		}
 	}
-	v.Put(t, "secret2", "app", map[string]any{"auths": map[string]any{"ghcr.io": map[string]any{"auth": "Y2k6eA=="}}, "n": 12345678901234567})
-	for text, want := range map[string]string{"vault:secret2/app#n": "12345678901234567", "vault:secret2/app#auths": `{"ghcr.io":{"auth":"Y2k6eA=="}}`} {
+	v.Put(t, "secret2", "app", map[string]any{"auths": map[string]any{"ghcr.io": map[string]any{"auth": "Y2k6eA=="}}, "n": 1234567})
+	for text, want := range map[string]string{"vault:secret2/app#n": "1234567", "vault:secret2/app#auths": `{"ghcr.io":{"auth":"Y2k6eA=="}}`} {
 		if value, err := source.Get(t.Context(), Ref(t, text)); err != nil || string(value.Reveal()) != want {
 			t.Errorf("%s: %q, %v", text, value.Reveal(), err)
 		}
@@ -187,6 +194,36 @@ func testLogins(t *testing.T, v Vault) {
 		} else if value, err := source.Get(t.Context(), Ref(t, "vault:secret2/app#password")); err != nil || string(value.Reveal()) != marker {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// A caller is who a node is at Amazon.
+type caller struct{ identity *amazon.Identity }
+
+func (c caller) SignedCallerIdentity(ctx context.Context, headers http.Header) (*http.Request, error) {
+	return c.identity.SignedCallerIdentity(ctx, amazon.Source{}, amazon.Place{Region: "us-east-1"}, headers)
+}
+
+func testAWS(t *testing.T, v Vault) {
+	cloud := amazontest.New()
+	v.AWS(t, cloud.Service("sts", "us-east-1"), "puller", cloud.User("aws", "123456789012", "node").ARN, "vault.example.com", "secret2/data/app")
+	for name, c := range map[string]struct{ user, role, serverID, text string }{
+		"the node":          {"node", "puller", "vault.example.com", ""},
+		"another user":      {"other", "puller", "vault.example.com", "auth/aws"},
+		"another role":      {"node", "nobody", "vault.example.com", "auth/aws"},
+		"for another Vault": {"node", "puller", "vault.evil.com", "auth/aws"},
+		"for any Vault":     {"node", "puller", "", "auth/aws"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			key := cloud.AccessKey(cloud.User("aws", "123456789012", c.user))
+			amazontest.Environment(t, "AWS_ACCESS_KEY_ID="+key.ID, "AWS_SECRET_ACCESS_KEY="+key.Secret, "AWS_REGION=us-east-1")
+			source := Source(t, vault.Config{Address: v.Address(), Auth: vault.AuthAWS, Role: c.role, AWSServerID: c.serverID, AWS: caller{amazon.New(amazon.Config{Transport: cloud.Transport()})}})
+			if c.text != "" {
+				Expect(t, source, "vault:secret2/app#password", secret.ErrNotAllowed, c.text)
+			} else if value, err := source.Get(t.Context(), Ref(t, "vault:secret2/app#password")); err != nil || string(value.Reveal()) != marker {
+				t.Errorf("%v", err)
+			}
+		})
 	}
 }
 

@@ -226,8 +226,7 @@ func (f *Fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (f *Fake) serve(w http.ResponseWriter, r *http.Request, path string) {
-	method, isLogin := strings.CutPrefix(path, "auth/")
-	method, isLogin = strings.CutSuffix(method, "/login")
+	method, isLogin := strings.CutSuffix(strings.TrimPrefix(path, "auth/"), "/login")
 	switch {
 	case f.sealed:
 		refuse(w, http.StatusServiceUnavailable, "Vault is sealed")
