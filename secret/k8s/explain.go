@@ -7,11 +7,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
-	"unicode"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"pierhead.dev/pierhead/egress"
 	"pierhead.dev/pierhead/secret"
 )
 
@@ -71,16 +70,4 @@ func wire(err error) (text, hint string) {
 }
 
 // cut makes foreign text fit to print.
-func cut(text string) string {
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == unicode.ReplacementChar {
-			return ' '
-		}
-		return r
-	}, text)
-	const most = 300
-	if len(text) > most {
-		text = strings.ToValidUTF8(text[:most], "") + "…"
-	}
-	return strings.TrimSpace(text)
-}
+func cut(text string) string { return egress.Clean(text, 300) }

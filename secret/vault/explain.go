@@ -9,10 +9,10 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"unicode"
 
 	"github.com/hashicorp/vault/api"
 
+	"pierhead.dev/pierhead/egress"
 	"pierhead.dev/pierhead/secret"
 )
 
@@ -151,16 +151,4 @@ func (s *Source) wire(err error) (text, hint string) {
 }
 
 // clean makes foreign text fit to print.
-func clean(text string) string {
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == unicode.ReplacementChar {
-			return ' '
-		}
-		return r
-	}, text)
-	const most = 300
-	if len(text) > most {
-		text = strings.ToValidUTF8(text[:most], "") + "…"
-	}
-	return strings.TrimSpace(text)
-}
+func clean(text string) string { return egress.Clean(text, 300) }

@@ -259,9 +259,11 @@ func TestFaults(t *testing.T) {
 		"a web page":         {99, code(200, "<html>"), "no answer of Vault's", 0},
 		"nothing":            {99, code(200, ""), "no answer of Vault's", 0},
 		"endless":            {99, endless, "no answer of Vault's", 0},
-		"standby":            {99, func(rw http.ResponseWriter, r *http.Request) { http.Redirect(rw, r, foreign.URL+r.URL.Path, http.StatusTemporaryRedirect) }, "standby", 0},
-		"slow":               {99, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "in time", 50 * time.Millisecond},
-		"broken off":         {99, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "breaks off", 0},
+		"standby": {99, func(rw http.ResponseWriter, r *http.Request) {
+			http.Redirect(rw, r, foreign.URL+r.URL.Path, http.StatusTemporaryRedirect)
+		}, "standby", 0},
+		"slow":       {99, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "in time", 50 * time.Millisecond},
+		"broken off": {99, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "breaks off", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w.Fault(c.times, c.answer)
