@@ -54,12 +54,16 @@ func (s *Source) session(ctx context.Context, refused *session) (*session, error
 			cur = nil // Vault's agent, or whoever writes it, has a new one
 		}
 	}
+	before := cur
 	if cur != nil && cur.due(now) {
 		cur = s.renewed(ctx, cur, now)
 	}
 	if cur == nil {
 		var err error
-		if cur, err = s.login(ctx); err != nil {
+		switch cur, err = s.login(ctx); {
+		case err != nil && before != nil && ctx.Err() == nil && now.Before(before.obtained.Add(before.life)):
+			cur = before // it lives for a while yet, and the next who asks tries again
+		case err != nil:
 			return nil, err
 		}
 	}

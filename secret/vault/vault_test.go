@@ -143,6 +143,23 @@ func TestTokensAreRenewed(t *testing.T) {
 	w.reads(t, s)
 }
 
+// A token that lives goes on where neither a renewal nor a login succeeds, until its end.
+func TestLivingTokenOutlastsALoginThatFails(t *testing.T) {
+	w := newWorld(t)
+	w.app(t)
+	role, id := w.Fake.AppRole(time.Hour, time.Hour, "secret/data/app")
+	file := vaulttest.File(t, id)
+	s := w.source(t, vault.Config{Auth: vault.AuthAppRole, RoleID: role, SecretIDFile: file})
+	w.reads(t, s)
+	if err := os.WriteFile(file, []byte("used up"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.pass(55 * time.Minute)
+	w.reads(t, s)
+	w.pass(10 * time.Minute)
+	vaulttest.Expect(t, s, app, secret.ErrNotAllowed, "invalid role or secret ID")
+}
+
 func TestGivenTokenIsRenewed(t *testing.T) {
 	w := newWorld(t)
 	w.app(t)
