@@ -31,9 +31,9 @@
 // # Floor 2: one job each
 //
 // resolve/ finds the registry that an image belongs to, and says why; it is pure and fast. exchange/ turns a secret
-// into a credential. identity/ is who this node is in a cloud: identity/amazon, identity/google, identity/azure. oci/ says
-// what a registry can do, and engine/ what runs containers. access/ decides who may do what; audit/ is the log of it.
-// api/ is the wire: types and client.
+// into a credential. identity/ is who this node is in a cloud: identity/amazon, identity/google, identity/azure; and for
+// which service account of a cluster it is asked: identity/kube. oci/ says what a registry can do, and engine/ what runs
+// containers. access/ decides who may do what; audit/ is the log of it. api/ is the wire: types and client.
 //
 // # Floor 3: the kinds
 //

@@ -22,6 +22,7 @@ var clients = map[string]string{
 	"identity/google": "the cloud's own API at addresses that its library derives, and the metadata service",
 	"identity/amazon": "the cloud's own API at addresses that its library derives, and the metadata service",
 	"identity/azure":  "the cloud's own API at addresses that its library derives, and the metadata service",
+	"identity/kube":   "the issuer of a cluster's service-account tokens, whose address the operator gives, or the cluster's API server",
 	"secret/k8s":      "the API server of the agent's own cluster, at the address that Kubernetes gives its pods",
 	"secret/vault":    "the Vault whose address the operator gives",
 }
