@@ -58,7 +58,11 @@ func explanationText(e api.Explanation) string {
 		if c.ExpiresAt != nil {
 			expires = "expires " + when(*c.ExpiresAt)
 		}
-		fmt.Fprintf(&text, "Credential: %s, for %s; %s.\n", c.Source, strings.Join(c.Hosts, ", "), expires)
+		from := c.Source
+		if c.Principal != "" {
+			from += ", as " + c.Principal
+		}
+		fmt.Fprintf(&text, "Credential: %s, for %s; %s.\n", from, strings.Join(c.Hosts, ", "), expires)
 	}
 	text.WriteString("\nPrecedence:\n")
 	for _, step := range e.Steps {
