@@ -1,8 +1,8 @@
-// Package leaks searches for one secret in every form that it may hide in: in files, SQLite databases, processes and
+// Package leaks searches for secrets in every form that it may hide in: in files, SQLite databases, processes and
 // the answers of an API. It is for the tests and the demo, which prove with it that a registry's password stayed where
 // it belongs, so it is built to miss nothing rather than to be quiet.
 //
-// A Needle is made once from the secret. It knows the secret as it is, escaped for JSON, addresses, HTML and shells
+// A Needle is made once from the secrets, mostly one. It knows a secret as it is, escaped for JSON, addresses, HTML and shells
 // (also only in part, or twice over), in hex and as a list of numbers, in UTF-16, in base64 and base64url at all three
 // alignments and with line breaks, and in base64 and hex of such forms; gzip and zlib are opened wherever they begin.
 // What it finds it names by place, form and offset; nothing that this package returns or prints holds the secret.
@@ -35,42 +35,58 @@ const inflateLimit = 4 << 30
 // ErrSecret is what NewNeedle answers to a secret that cannot be searched.
 var ErrSecret = errors.New("a secret that cannot be searched")
 
-// A Needle is a secret in all its forms. Its methods may be called at the same time. It prints as "[needle]".
+// A Needle is one or more secrets in all their forms. Its methods may be called at the same time. It prints as "[needle]".
 type Needle struct {
 	patterns [][]*pattern    // each the patterns that may begin with the same two bytes; the first is empty
-	first    [1 << 16]uint16 // two bytes, big-endian, to an index of patterns
+	first    [1 << 16]uint32 // two bytes, big-endian, to an index of patterns
 	overlap  int             // bytes of the longest match
 	window   int             // bytes
 	limit    int64           // bytes that one Scan unpacks
 	buffers  sync.Pool       // of *[]byte with window+overlap bytes
 }
 
-// NewNeedle computes the forms of a secret of MinSecret to MaxSecret bytes; of others, and of those with fewer than
-// three different bytes, it returns an ErrSecret.
-func NewNeedle(secret []byte) (*Needle, error) {
-	switch {
-	case len(secret) < MinSecret:
-		return nil, fmt.Errorf("%w: it has fewer than %d bytes", ErrSecret, MinSecret)
-	case len(secret) > MaxSecret:
-		return nil, fmt.Errorf("%w: it has more than %d bytes", ErrSecret, MaxSecret)
-	case different(secret) < 3:
-		return nil, fmt.Errorf("%w: it has fewer than 3 different bytes", ErrSecret)
-	}
+// NewNeedle computes the forms of secrets of MinSecret to MaxSecret bytes; of others, and of those with fewer than three
+// different bytes, it returns an ErrSecret. Of several, findings tell the number, from 0 on.
+func NewNeedle(secrets ...[]byte) (*Needle, error) {
 	n := &Needle{patterns: [][]*pattern{nil}, window: windowSize, limit: inflateLimit}
+	patterns := layerPatterns()
+	for number, secret := range secrets {
+		if err := searchable(secret); err != nil {
+			return nil, err
+		}
+		for _, p := range formsOf(string(secret)) {
+			if len(secrets) > 1 {
+				p.form = fmt.Sprintf("secret %d, %s", number, p.form)
+			}
+			patterns = append(patterns, p)
+		}
+	}
 	byPrefix := map[uint16][]*pattern{}
-	for _, p := range append(formsOf(string(secret)), layerPatterns()...) {
+	for _, p := range patterns {
 		n.overlap = max(n.overlap, p.longest())
 		for _, prefix := range p.prefixes() {
 			byPrefix[prefix] = append(byPrefix[prefix], p)
 		}
 	}
 	for prefix, patterns := range byPrefix {
-		n.first[prefix] = uint16(len(n.patterns))
+		n.first[prefix] = uint32(len(n.patterns))
 		n.patterns = append(n.patterns, patterns)
 	}
 	n.window = max(n.window, n.overlap)
 	n.buffers.New = func() any { b := make([]byte, n.window+n.overlap); return &b }
 	return n, nil
+}
+
+func searchable(secret []byte) error {
+	switch {
+	case len(secret) < MinSecret:
+		return fmt.Errorf("%w: it has fewer than %d bytes", ErrSecret, MinSecret)
+	case len(secret) > MaxSecret:
+		return fmt.Errorf("%w: it has more than %d bytes", ErrSecret, MaxSecret)
+	case different(secret) < 3:
+		return fmt.Errorf("%w: it has fewer than 3 different bytes", ErrSecret)
+	}
+	return nil
 }
 
 func different(secret []byte) int {
