@@ -14,8 +14,10 @@ import (
 	"time"
 )
 
-// readyWithin is how long a started program may take until it answers.
-const readyWithin = 20 * time.Second
+const (
+	readyWithin  = 20 * time.Second // that a started program may take until it answers
+	answerWithin = 2 * time.Minute  // that a command may take, whole executions included
+)
 
 // A Pier is the program with a folder of its own, in which are its data and its contexts.
 type Pier struct {
@@ -70,14 +72,16 @@ func (p *Pier) Serve(t *testing.T, address, data string, arguments ...string) {
 // Run types a command with a token and something on its standard input; an empty token is the one of the context.
 func (p *Pier) Run(t *testing.T, token, input string, arguments ...string) (out, said string, code int) {
 	t.Helper()
-	command := exec.CommandContext(t.Context(), p.Program, arguments...)
+	ctx, cancel := context.WithTimeout(t.Context(), answerWithin)
+	defer cancel()
+	command := exec.CommandContext(ctx, p.Program, arguments...)
 	command.Dir, command.Env, command.Stdin = p.Dir, append(p.Env(), "PIER_TOKEN="+token), strings.NewReader(input)
 	var stdout, stderr bytes.Buffer
 	command.Stdout, command.Stderr = &stdout, &stderr
 	err := command.Run()
 	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		t.Fatalf("pier %s: %v", strings.Join(arguments, " "), err)
+	if err != nil && !errors.As(err, &exit) || ctx.Err() != nil {
+		t.Fatalf("pier %s: %v after %s\n%s%s", strings.Join(arguments, " "), err, answerWithin, stdout.String(), stderr.String())
 	}
 	return strings.TrimSpace(stdout.String()), stderr.String(), command.ProcessState.ExitCode()
 }
