@@ -63,6 +63,14 @@ const (
 	RefusedFail      WhenRefused = "fail"
 )
 
+// A HelperScope says for how much of a host the Docker credential helper lends a registry's login. A helper is asked for a
+// host and never learns the repository.
+type HelperScope string
+
+// HelperWholeHost lends it for the whole host though the registry covers a part of it, or another registry a part of its
+// own; the zero value, only where the registry covers the whole host and no other has a part of it.
+const HelperWholeHost HelperScope = "whole-host"
+
 // A Sealed is a credential encrypted to a data-plane key, as text "sealed:v1:<key id>:<base64url>".
 // Only agents that hold the key open it; it is safe to store and to show to an admin.
 type Sealed string
@@ -108,6 +116,7 @@ type Registry struct {
 	Sample          string   // an image that the check pulls: a full reference, or "REPOSITORY[:TAG]" on the only literal host
 	// CreateRepositories: a push to a repository that is not there makes it first (ecr).
 	CreateRepositories bool
+	Helper             HelperScope
 	Check              Check
 	CreatedAt          time.Time
 	UpdatedAt          time.Time

@@ -1,9 +1,12 @@
 package api
 
 import (
+	"fmt"
 	"time"
 
 	"pierhead.dev/pierhead"
+	"pierhead.dev/pierhead/image"
+	"pierhead.dev/pierhead/internal/doors"
 )
 
 // An ExplainRequest asks which credential an image would get, and why.
@@ -12,6 +15,7 @@ type ExplainRequest struct {
 	Project      string `json:"project,omitempty" doc:"<owner>/<name>; absent: a question that names no project."`
 	Organization string `json:"organization,omitempty" doc:"Whose registries; absent: the project's."`
 	Action       string `json:"action,omitempty" enum:"pull,push" doc:"Absent: pull."`
+	Door         string `json:"door,omitempty" enum:"docker,kubelet,mirror" doc:"By which a runtime of a node asks, and so how much of the image is known; absent: an execution pulls."`
 }
 
 // A Question is what a node is asked beside its work: to explain, or with Check to look at a registry's credential. Names are
@@ -25,6 +29,7 @@ type Question struct {
 	Organization   string `json:"organization,omitempty" doc:"Whose registries to look at; empty: none."`
 	OrganizationID string `json:"organization_id,omitempty"`
 	Action         string `json:"action"`
+	Door           string `json:"door,omitempty" doc:"docker, kubelet or mirror; empty: an execution's pull."`
 	// Check is a registry as it is, or would be, saved, with the text of a sealed credential; Image is what to ask it for, or
 	// empty where no image is known.
 	Check *Registry `json:"check,omitempty" doc:"The registry whose credential is to be looked at; absent: explain."`
@@ -34,6 +39,20 @@ type Question struct {
 type Answer struct {
 	Explanation *Explanation `json:"explanation,omitempty"`
 	Check       *Check       `json:"check,omitempty"`
+}
+
+// KnownAt is what of an image is known to a door: the Docker helper is told a host, the kubelet's plugin and the mirror
+// host and repository. Errors: pierhead.ErrBadInput for a door that there is none of.
+func KnownAt(door string, r image.Reference) (image.Reference, error) {
+	switch doors.Door(door) {
+	case "":
+		return r, nil
+	case doors.Docker:
+		return image.OfHost(r.Host())
+	case doors.Kubelet, doors.Mirror:
+		return r.Named(), nil
+	}
+	return r, pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("there is no door %.20q", door), "the doors of a node are docker, kubelet and mirror")
 }
 
 // RegistryForNode converts the noun with the text of its sealed credential, which is for nodes only.
@@ -80,6 +99,7 @@ var StepNames = [...]string{"", "registry_login_secret", "organization registry"
 type Explanation struct {
 	Image        ExplainedImage       `json:"image"`
 	Action       string               `json:"action" doc:"pull or push."`
+	Door         string               `json:"door,omitempty" doc:"docker, kubelet or mirror; empty: an execution's pull."`
 	Project      string               `json:"project,omitempty" doc:"<owner>/<name>; empty: the question names none."`
 	Personal     bool                 `json:"personal,omitempty"`
 	Organization string               `json:"organization,omitempty"`

@@ -14,6 +14,7 @@ import (
 	"pierhead.dev/pierhead/egress"
 	"pierhead.dev/pierhead/exchange"
 	"pierhead.dev/pierhead/image"
+	"pierhead.dev/pierhead/internal/doors"
 	"pierhead.dev/pierhead/oci/client"
 	"pierhead.dev/pierhead/resolve"
 	"pierhead.dev/pierhead/secret"
@@ -61,6 +62,7 @@ type Config struct {
 type Broker struct {
 	Config
 	logins logins
+	loans  loans
 }
 
 // New makes a broker.
@@ -68,7 +70,7 @@ func New(config Config) *Broker {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	return &Broker{Config: config, logins: logins{now: config.Now, entries: make(map[loginKey]*login)}}
+	return &Broker{Config: config, logins: logins{now: config.Now, entries: make(map[loginKey]*login)}, loans: loans{told: make(map[string]time.Time)}}
 }
 
 // A Question is one pull as a door knows it.
@@ -77,8 +79,9 @@ type Question struct {
 	Project        string // name within the organization; empty when the door does not know it
 	Personal       bool
 	Reference      image.Reference
-	LoginSecret    string // reference of the execution's registry_login_secret, or empty
-	ExecutionID    string // of the execution that pulls, or empty
+	LoginSecret    string     // reference of the execution's registry_login_secret, or empty
+	ExecutionID    string     // of the execution that pulls, or empty
+	Door           doors.Door // by which a runtime of the node asks; empty: it is the agent's own pull
 	push           bool
 }
 

@@ -97,12 +97,20 @@ func (b *Broker) identityOr(q Question, d decision) decision {
 	switch {
 	case !vendor.Cloud() || b.Exchangers[kind] == nil:
 		return d
-	case b.IdentityFor != nil && !slices.ContainsFunc(b.IdentityFor, func(p image.Pattern) bool { return p.Matches(q.Reference) == image.Yes }):
+	case b.IdentityFor != nil && !slices.ContainsFunc(b.IdentityFor, func(p image.Pattern) bool { return covers(p, q.Reference) }):
 		d.passed = "the operator of this node does not lend its identity to this image"
 		return d
 	}
 	return decision{step: stepIdentity, lender: pierhead.Registry{ID: "identity " + string(kind), OrganizationID: q.OrganizationID, Type: kind,
 		Credential: pierhead.RegistryCredential{Identity: pierhead.IdentityNode}}}
+}
+
+// covers tells whether a pattern covers a reference whatever is unknown of it.
+func covers(p image.Pattern, r image.Reference) bool {
+	if r.Repository() == "" {
+		return p.WholeHost() && p.MatchesHost(r.Host()) && p.MatchesTag("", false) == image.Yes
+	}
+	return p.Matches(r) == image.Yes
 }
 
 // A plan is how a pull begins: all that is settled before the image's registry is asked. Open goes by it, and Explain

@@ -25,7 +25,9 @@ func (b *Broker) credential(ctx context.Context, d decision, reference image.Ref
 	if !c.IsForPart() && !errors.Is(err, exchange.ErrHostMismatch) {
 		return c, err
 	}
-	key.repository = reference.Repository()
+	if key.repository = reference.Repository(); key.repository == "" {
+		key.repository = "/" // only the host is known: whoever came before was perhaps given the login of one part
+	}
 	return b.logins.get(ctx, key, stale, b.fetch(d, reference, stale))
 }
 

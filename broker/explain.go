@@ -7,6 +7,7 @@ import (
 
 	"pierhead.dev/pierhead"
 	"pierhead.dev/pierhead/api"
+	"pierhead.dev/pierhead/internal/doors"
 	"pierhead.dev/pierhead/resolve"
 	"pierhead.dev/pierhead/secret/sealed"
 )
@@ -25,6 +26,9 @@ func (b *Broker) Explain(ctx context.Context, caller pierhead.Caller, q Question
 	table, err := b.Registries.Table(ctx, shown)
 	if err != nil {
 		return e, forPeople(q, decision{}, err)
+	}
+	if q.Door == doors.Docker || q.Door == doors.Kubelet {
+		return b.explainLoan(ctx, e, table, q)
 	}
 	p, err := b.plan(ctx, table, q)
 	if err != nil && ctx.Err() != nil {

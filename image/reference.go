@@ -81,6 +81,23 @@ func New(host, repository string) (Reference, error) {
 	return r, nil
 }
 
+// OfHost makes a Reference from a door that is told the host alone, as a Docker credential helper is: in any of the forms
+// that CanonicalHost reads. Repository, tag and digest are unknown. Errors: as CanonicalHost.
+func OfHost(host string) (Reference, error) {
+	canonical, err := CanonicalHost(host)
+	if err != nil {
+		return Reference{}, err
+	}
+	return Reference{written: host, host: canonical, tagUnknown: true, digUnknown: true}, nil
+}
+
+// Named is the reference as a door knows it that is told host and repository only: tag and digest become unknown.
+func (r Reference) Named() Reference {
+	r.tag, r.digest, r.tagUnknown, r.digUnknown, r.tagImplied = "", "", true, true, false
+	r.written = r.String()
+	return r
+}
+
 // parse reads the text as given and only then canonicalises the host.
 func parse(s string) (Reference, error) {
 	named, err := reference.ParseNormalizedNamed(s)
@@ -153,11 +170,16 @@ func DialHost(canonical string) string {
 	return canonical
 }
 
-// Repository is the path below the host, for Docker Hub's official images with library/.
+// Repository is the path below the host, for Docker Hub's official images with library/; "" where it is not known.
 func (r Reference) Repository() string { return r.repository }
 
-// Name is host and repository, "docker.io/library/ubuntu".
-func (r Reference) Name() string { return r.host + "/" + r.repository }
+// Name is host and repository, "docker.io/library/ubuntu"; the host alone where only that is known.
+func (r Reference) Name() string {
+	if r.repository == "" {
+		return r.host
+	}
+	return r.host + "/" + r.repository
+}
 
 // Tag is the tag, or "" where there is none or it is not known.
 func (r Reference) Tag() string { return r.tag }
@@ -177,10 +199,13 @@ func (r Reference) DigestKnown() bool { return !r.digUnknown }
 // IsZero tells whether this is the zero value.
 func (r Reference) IsZero() bool { return r.host == "" }
 
-// String is the canonical text, for comparing and for keys. Parse reads it back to the same image.
+// String is the canonical text, for comparing and for keys. Parse reads it back to the same image, unless it is a host alone.
 func (r Reference) String() string {
 	if r.IsZero() {
 		return ""
+	}
+	if r.repository == "" {
+		return r.host
 	}
 	text := unambiguous(r.host) + "/" + r.repository
 	if r.tag != "" {

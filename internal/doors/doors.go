@@ -15,6 +15,27 @@ const (
 	PathStatus     = "/v1/status"     // Status
 )
 
+// SystemSocket is where the agent of a machine listens, and SocketVariable names another place.
+const (
+	SystemSocket   = "/run/pierhead/agent.sock"
+	SocketVariable = "PIER_SOCKET"
+)
+
+// Sockets are the places of an agent's socket, the likeliest first: the variable's alone; the user's own agent's, and the
+// machine's.
+func Sockets(root bool, env func(string) string) []string {
+	if path := env(SocketVariable); path != "" {
+		return []string{path}
+	}
+	if directory := env("XDG_RUNTIME_DIR"); directory != "" && !root {
+		return []string{directory + "/pierhead/agent.sock", SystemSocket}
+	}
+	return []string{SystemSocket}
+}
+
+// DockerWithin is how long the agent takes at most to answer the Docker helper; the helper itself ends soon after.
+const DockerWithin = 4 * time.Second
+
 // A Door says by which way somebody comes, and so how much is known: the Docker helper knows a host, the kubelet an image
 // without its tag, the mirror host and repository.
 type Door string
