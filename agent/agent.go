@@ -65,6 +65,8 @@ type Config struct {
 	Slots       int          // executions at a time; 0: 4
 	// Organization is the name of the one whose registries the node's doors show: socket and mirror; empty: the first by name.
 	Organization string
+	Socket       *Socket // where helpers ask, from ListenSocket; nil: nobody may
+	Version      string  // of this program, for who asks how the node is
 	Log          *slog.Logger
 	Now          func() time.Time // nil: time.Now
 }
@@ -79,6 +81,9 @@ type Agent struct {
 	mounts   mountRule
 	troubles troubles
 	doorsFor string // as noteHome said last
+	heard    heard
+
+	askWithin time.Duration // for a whole request at the socket, which is small
 
 	slots chan struct{} // one for each execution that pulls or runs
 	freed chan struct{} // capacity 1: an execution has ended
@@ -111,6 +116,8 @@ func New(config Config, events *Spool) (*Agent, error) {
 		mounts: mountRule{allowed: config.AllowMounts, forbidden: append([]string{config.Directory}, config.NeverMounts...)},
 	}
 	a.endpoint = newEndpoint(config.Endpoint, config.Log)
+	a.heard.kept(config.Snapshot)
+	a.askWithin = askWithin
 	return a, nil
 }
 
@@ -124,7 +131,8 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.endpoint.serve(ctx) })
-	group.Go(func() error { return a.Snapshot.follow(ctx, a.askForSnapshot) })
+	group.Go(func() error { return a.serveSocket(ctx) })
+	group.Go(func() error { return a.Snapshot.follow(ctx, a.hearing(a.askForSnapshot)) })
 	group.Go(func() error {
 		return a.events.deliver(ctx, func(ctx context.Context, events []pierhead.Event) error {
 			return a.confirm(ctx, a.Server.DeliverEvents(ctx, events))
@@ -201,6 +209,9 @@ func (a *Agent) fetchWork(ctx context.Context, group *errgroup.Group) error {
 	for {
 		asked := time.Now()
 		executions, questions, err := a.askForWork(ctx)
+		if err == nil {
+			a.heard.contact(a.now())
+		}
 		if err != nil && ctx.Err() == nil {
 			a.Log.Warn("no work could be fetched", "error", err)
 		}

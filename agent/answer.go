@@ -8,6 +8,7 @@ import (
 	"pierhead.dev/pierhead/api"
 	"pierhead.dev/pierhead/broker"
 	"pierhead.dev/pierhead/image"
+	"pierhead.dev/pierhead/internal/doors"
 )
 
 // answerWithin is how long somebody waits for the answer to a question, and a little less.
@@ -49,7 +50,7 @@ func (a *Agent) explanation(ctx context.Context, q api.Question) *api.Explanatio
 		explanation = api.Explanation{Action: q.Action, Outcome: api.OutcomeFailed, Sentence: err.Error(), Hint: pierhead.HintOf(err),
 			Image: api.ExplainedImage{Written: q.Image}, Steps: []api.ExplainedStep{}, Candidates: []api.ExplainedCandidate{}}
 	}
-	explanation.From, explanation.Organization, explanation.Personal = "node:"+a.Name, q.Organization, q.Personal
+	explanation.From, explanation.Organization, explanation.Personal, explanation.Door = "node:"+a.Name, q.Organization, q.Personal, q.Door
 	if q.Project != "" {
 		explanation.Project = q.Owner + "/" + q.Project
 	}
@@ -61,7 +62,10 @@ func (a *Agent) explain(ctx context.Context, q api.Question) (api.Explanation, e
 	if err != nil {
 		return api.Explanation{}, pierhead.NewProblem(pierhead.ErrBadInput, err.Error(), "")
 	}
-	question := broker.Question{OrganizationID: q.OrganizationID, Project: q.Project, Personal: q.Personal, Reference: reference}
+	if reference, err = api.KnownAt(q.Door, reference); err != nil {
+		return api.Explanation{}, err
+	}
+	question := broker.Question{OrganizationID: q.OrganizationID, Project: q.Project, Personal: q.Personal, Reference: reference, Door: doors.Door(q.Door)}
 	shown := q.OrganizationID
 	if q.Personal {
 		question.OrganizationID = "" // the organization only lends its registries to be told of

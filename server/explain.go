@@ -9,6 +9,7 @@ import (
 	"pierhead.dev/pierhead/api"
 	"pierhead.dev/pierhead/audit"
 	"pierhead.dev/pierhead/image"
+	"pierhead.dev/pierhead/internal/doors"
 )
 
 type explainImage struct {
@@ -25,6 +26,8 @@ type subject struct {
 	project      pierhead.Project      // zero: the question names none
 	organization pierhead.Organization // zero: a personal project, and none was named
 	push         bool
+	door         string
+	known        image.Reference // what of the image that door knows
 }
 
 // explain asks an agent, which looks at secrets and its own identity too; when none answers in time, the registries
@@ -60,13 +63,19 @@ func (s *Server) agentsExplanation(ctx context.Context, about subject) *api.Expl
 }
 
 func (s *Server) subjectOf(ctx context.Context, c pierhead.Caller, in api.ExplainRequest) (subject, error) {
-	about := subject{push: in.Action == "push"}
+	about := subject{push: in.Action == "push", door: in.Door}
 	if in.Action != "" && in.Action != "pull" && !about.push {
 		return about, pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("action is %q", cut(in.Action)), "it is pull or push")
 	}
 	var err error
 	if about.image, err = image.Parse(in.Image); err != nil {
 		return about, pierhead.NewProblem(pierhead.ErrBadInput, err.Error(), "")
+	}
+	if about.known, err = api.KnownAt(in.Door, about.image); err != nil {
+		return about, err
+	}
+	if in.Door != "" && (about.push || in.Project != "" && in.Door != string(doors.Kubelet)) {
+		return about, pierhead.NewProblem(pierhead.ErrBadInput, "a runtime that comes by the door "+in.Door+" pulls, for no project that is known", "leave action and project out, and name the organization")
 	}
 	organization := in.Organization
 	if in.Project != "" {
@@ -121,7 +130,7 @@ func (a subject) action() string {
 func (a subject) question() api.Question {
 	return api.Question{
 		Image: a.image.Written(), Project: a.project.Name, Owner: a.project.Owner, Personal: a.project.Personal(),
-		Organization: a.organization.Name, OrganizationID: a.organization.ID, Action: a.action(),
+		Organization: a.organization.Name, OrganizationID: a.organization.ID, Action: a.action(), Door: a.door,
 	}
 }
 
@@ -140,7 +149,7 @@ func (a subject) entry() audit.Entry {
 
 // label writes who and what was asked about: the server's own knowledge, whoever answered.
 func (a subject) label(e *api.Explanation) {
-	e.Action, e.Personal, e.Organization = a.action(), a.project.Personal(), a.organization.Name
+	e.Action, e.Personal, e.Organization, e.Door = a.action(), a.project.Personal(), a.organization.Name, a.door
 	e.Image = api.ExplainedImage{
 		Written: a.image.Written(), Canonical: a.image.String(), Host: a.image.Host(), Repository: a.image.Repository(),
 		Tag: a.image.Tag(), Digest: a.image.Digest(),

@@ -23,7 +23,7 @@ func (s *Server) ownExplanation(ctx context.Context, c pierhead.Caller, about su
 	if err != nil {
 		return api.Explanation{}, fmt.Errorf("registries of %s: %w", about.organization.Name, err)
 	}
-	question := resolve.Ask(about.image)
+	question := resolve.Ask(about.known)
 	question.Personal, question.Project, question.Push = about.project.Personal(), about.project.Name, about.push
 	answer := table.Match(question)
 	explanation := outcomeOf(answer, about)
