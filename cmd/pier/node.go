@@ -36,6 +36,7 @@ type node struct {
 	agent      *agent.Agent
 	engine     *docker.Engine // nil with --engine none
 	mirror     net.Listener
+	socket     *agent.Socket // nil with --socket none
 	client     *api.Client
 }
 
@@ -44,6 +45,9 @@ func prepareNode(ctx context.Context, config upConfig, data *dataDirectory, log 
 	n := &node{EngineName: "none"}
 	var err error
 	if n.mirror, err = agent.ListenEndpoint(config.Mirror); err == nil {
+		n.socket, err = config.Socket.listen(log)
+	}
+	if err == nil {
 		err = n.openEngine(ctx, config, data, log)
 	}
 	if err != nil {
@@ -80,7 +84,7 @@ func (n *node) open(ctx context.Context, config upConfig, data *dataDirectory, p
 		return err
 	}
 	agentConfig := agent.Config{Name: record.Name, Directory: data.in("agent"), Server: n.client, Broker: b, Snapshot: snapshot, DataKey: keys.Public(),
-		Endpoint: n.mirror, AllowMounts: config.AllowMounts, NeverMounts: n.neverMounts(config, data), Slots: config.Slots, Organization: config.NodeOrg, Log: log}
+		Endpoint: n.mirror, AllowMounts: config.AllowMounts, NeverMounts: n.neverMounts(config, data), Slots: config.Slots, Socket: n.socket, Organization: config.NodeOrg, Version: version, Log: log}
 	if n.engine != nil {
 		agentConfig.Engine = n.engine
 	}
@@ -133,6 +137,9 @@ func (n *node) openEngine(ctx context.Context, config upConfig, data *dataDirect
 func (n *node) neverMounts(config upConfig, data *dataDirectory) []string {
 	never := []string{data.path, config.SecretsDir, "/var/run/docker.sock", "/run/docker.sock", "/run/podman", "/run/containerd", "/run/pierhead", "/proc", "/sys"}
 	never = append(append(append(never, config.TokenDirs...), cloudKeys()...), config.vaultKeys()...)
+	if n.socket != nil {
+		never = append(never, n.socket.Path())
+	}
 	if runtime := os.Getenv("XDG_RUNTIME_DIR"); runtime != "" {
 		never = append(never, runtime)
 	}
@@ -154,6 +161,9 @@ func (n *node) Close() {
 	}
 	if n.client != nil {
 		n.client.CloseIdle()
+	}
+	if n.socket != nil {
+		_ = n.socket.Close()
 	}
 	if n.mirror != nil {
 		_ = n.mirror.Close() // the agent has closed it, unless it never ran

@@ -45,7 +45,7 @@ trap 'exit 130' INT TERM
 # Three loopback ports that nobody uses now.
 read -r registry_port server_port mirror_port < <(bin/demo/prepare ports 3)
 export PATH="$root/bin:$PATH" XDG_CONFIG_HOME="$work/config" PIER_DATA="$work/data"
-export PIER_SECRETS_DIR="$work/secrets" PIER_LISTEN="127.0.0.1:$server_port" PIER_MIRROR="127.0.0.1:$mirror_port"
+export PIER_SECRETS_DIR="$work/secrets" PIER_LISTEN="127.0.0.1:$server_port" PIER_MIRROR="127.0.0.1:$mirror_port" PIER_SOCKET="$work/run/agent.sock"
 # The step needs no network, and a bridge would leave the engine's chains in this machine's firewall.
 export PIER_NETWORK=none
 # With Podman the images go to a store of the demo's own, which is removed at the end; with Docker the one image is.

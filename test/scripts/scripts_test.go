@@ -71,6 +71,7 @@ func setUp(env *testscript.Env, programs string) error {
 	env.Setenv("PIER_DATA", data)
 	env.Setenv("PIER_LISTEN", "127.0.0.1:"+ports[0])
 	env.Setenv("PIER_MIRROR", "127.0.0.1:"+ports[1])
+	env.Setenv("PIER_SOCKET", data+"/agent.sock")
 	env.Setenv("PIER_ENGINE", "none")
 	env.Setenv("PIER_NETWORK", "none") // a bridge would leave the engine's chains in this machine's firewall
 	env.Setenv("SERVER", "127.0.0.1:"+ports[0])
@@ -154,7 +155,7 @@ func start(ts *testscript.TestScript, log string, name string, arguments ...stri
 
 func environment(ts *testscript.TestScript) []string {
 	var env []string
-	for _, name := range []string{"PATH", "HOME", "XDG_CONFIG_HOME", "PIER_DATA", "PIER_LISTEN", "PIER_MIRROR", "PIER_ENGINE", "PIER_NETWORK", "PIER_OWN_STORE", "PIER_ALLOW_MOUNTS", "PIER_SECRET_TEAM", "PIER_URL", "PIER_TLS"} {
+	for _, name := range []string{"PATH", "HOME", "XDG_CONFIG_HOME", "PIER_DATA", "PIER_LISTEN", "PIER_MIRROR", "PIER_SOCKET", "PIER_ENGINE", "PIER_NETWORK", "PIER_OWN_STORE", "PIER_ALLOW_MOUNTS", "PIER_SECRET_TEAM", "PIER_URL", "PIER_TLS"} {
 		if value := ts.Getenv(name); value != "" {
 			env = append(env, name+"="+value)
 		}

@@ -28,8 +28,11 @@ type Pier struct {
 
 // Env is the environment of all that is started here: nothing of the machine's own but its programs.
 func (p *Pier) Env() []string {
-	return append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + p.Dir, "XDG_CONFIG_HOME=" + p.Dir + "/config"}, p.More...)
+	return append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + p.Dir, "XDG_CONFIG_HOME=" + p.Dir + "/config", "PIER_SOCKET=" + p.Socket()}, p.More...)
 }
+
+// Socket is where the agent listens for helpers: one agent at a time.
+func (p *Pier) Socket() string { return filepath.Join(p.Dir, "run", "agent.sock") }
 
 // Serve runs pier on a data directory until the end of the test, and returns when it listens at address. What it says is
 // in data.log.
