@@ -6,7 +6,10 @@ type Caller struct {
 	PersonID    string          // empty for nodes and robots
 	Person      string          // the person's name, likewise
 	NodeID      string          // set for a node
-	TokenID     string          // the token that proved all this
+	NodeOf      string          // id of the organization that the node belongs to; empty for one that serves all
+	NodeVersion string          // of its agent, where that says so
+	JoinOf      string          // set for the bearer of a join token, who may do nothing but join this organization
+	TokenID     string          // the token that proved all this, or the node's key
 	Admin       bool            // of the installation
 	ReadOnly    bool            // the token may change nothing
 	Memberships map[string]Role // by organization id; a robot has its one organization

@@ -20,9 +20,9 @@ type Token struct {
 	Name           string // what its maker calls it; a robot's name
 	PersonID       string // whose it is; for a robot, who made it
 	Person         string // that person's name
-	OrganizationID string // the robot's organization, else empty
+	OrganizationID string // the robot's organization, or the one that a join token's node belongs to; else empty
 	Organization   string // its name
-	NodeID         string // the node of a node token
+	NodeID         string // the node of a node token, or the one that a join token made
 	ReadOnly       bool
 	ExpiresAt      time.Time // zero: never
 	LastUsedAt     time.Time // zero: never; kept to the minute

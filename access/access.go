@@ -20,6 +20,7 @@ const (
 	Owner                              // the person who owns the target, or who is the target
 	Node                               // the node that is the target, that it was given to, or that serves its organization
 	Anyone                             // whoever was authenticated; only the zero Caller has no standing at all
+	Joiner                             // the bearer of a join token of the target's organization; nothing else, not even Anyone
 )
 
 // A Target is what an action is done to. For an action that makes something, it is what the new thing will belong to.
@@ -42,6 +43,12 @@ func (t Target) String() string {
 // StandingOf returns what c is to t.
 func StandingOf(c pierhead.Caller, t Target) Standing {
 	if c.Name == "" {
+		return 0
+	}
+	if c.JoinOf != "" {
+		if c.JoinOf == t.OrganizationID {
+			return Joiner
+		}
 		return 0
 	}
 	standing := Anyone
@@ -115,6 +122,7 @@ func (s Standing) hint() string {
 		{Member, "a member of the organization"},
 		{Administrator, "an administrator of the installation"},
 		{Node, "the node that it was given to"},
+		{Joiner, "a join token of the organization"},
 		{Process, "the server itself"},
 	} {
 		if s&entry.bit == 0 || entry.bit == Process && who != "" {

@@ -82,6 +82,11 @@ execution.report     hid     hid           no    no     no    no    yes  hid    
 execution.append     hid     hid           no    no     no    no    yes  hid      hid    no
 garbage.collect      yes     yes           no    no     no    no    no   no       hid    no
 node.ensure          yes     no            no    no     no    no    no   no       hid    no
+node.invite          hid     no            yes   no     no    hid   no   hid      hid    no
+node.join            hid     hid           hid   hid    hid   hid   hid  hid      hid    no
+node.list            hid     no            yes   yes    yes   hid   no   hid      hid    yes
+node.show            hid     no            yes   yes    yes   hid   no   hid      hid    yes
+node.revoke          hid     no            yes   no     no    hid   no   hid      hid    no
 work.take            no      no            no    no     no    no    yes  no       hid    no
 work.list            no      no            no    no     no    no    yes  no       hid    yes
 snapshot.show        no      no            no    no     no    no    yes  no       hid    yes
@@ -143,6 +148,20 @@ func check(t *testing.T, c pierhead.Caller, a Action, target Target, want string
 	}
 	if got != want {
 		t.Errorf("%s by %q (read-only %v): %s, want %s (%v)", a, c.Name, c.ReadOnly, got, want, err)
+	}
+}
+
+// A join token is of no use but to join its own organization: it may not even know that anything is there.
+func TestJoinTokenOpensNothingElse(t *testing.T) {
+	joiner := pierhead.Caller{Name: "join:gpu", TokenID: "tok_1", JoinOf: "org_a"}
+	for action := range rules {
+		want := "hid"
+		if action == NodeJoin {
+			want = "yes"
+		}
+		check(t, joiner, action, ofOrganization(), want)
+		check(t, joiner, action, Target{Kind: "thing", Name: "x", OrganizationID: "org_b"}, "hid")
+		check(t, joiner, action, Target{Kind: "this installation"}, "hid")
 	}
 }
 

@@ -58,6 +58,11 @@ const (
 	GarbageCollect Action = "garbage.collect"
 
 	NodeEnsure   Action = "node.ensure"
+	NodeInvite   Action = "node.invite" // makes a join token
+	NodeJoin     Action = "node.join"
+	NodeList     Action = "node.list"
+	NodeShow     Action = "node.show"
+	NodeRevoke   Action = "node.revoke"
 	WorkTake     Action = "work.take"
 	WorkList     Action = "work.list"
 	SnapshotShow Action = "snapshot.show"
@@ -159,6 +164,11 @@ var rules = map[Action]rule{
 	GarbageCollect: change(Process|Administrator, Anyone, "collect the hosted registry's garbage on"),
 
 	NodeEnsure:   change(Process, Anyone, "make nodes on"),
+	NodeInvite:   change(Admin, Member|Administrator|Node, "make join tokens of"),
+	NodeJoin:     change(Joiner, 0, "join"),
+	NodeList:     read(Member, Administrator|Node, "see the nodes of"),
+	NodeShow:     read(Member, Administrator|Node, "see the nodes of"),
+	NodeRevoke:   change(Admin, Member|Administrator|Node, "revoke nodes of"),
 	WorkTake:     change(Node, Anyone, "take work from"),
 	WorkList:     read(Node, Anyone, "list the work of"),
 	SnapshotShow: read(Node, Anyone, "read the snapshot of"),

@@ -8,12 +8,17 @@ import (
 
 	"pierhead.dev/pierhead"
 	"pierhead.dev/pierhead/internal/ids"
+	"pierhead.dev/pierhead/internal/tokens"
 )
 
 // Authenticate tells whose a token is. It is the one method without a Caller, because it makes it, with the memberships
 // and roles of this moment. The error is one and the same for a token that is mistyped, unknown, expired or deleted:
-// of kind ErrNotAllowed. The token's time of last use is kept to the minute.
+// of kind ErrNotAllowed. The token's time of last use is kept to the minute. A node may bring a token that it signed itself;
+// to it alone the error says what is wrong.
 func (s *Store) Authenticate(ctx context.Context, tokenText string) (pierhead.Caller, error) {
+	if tokens.LooksSigned(tokenText) {
+		return s.authenticateNode(ctx, tokenText)
+	}
 	if _, err := ids.TokenKind(tokenText); err != nil {
 		return pierhead.Caller{}, unauthenticated()
 	}
@@ -45,11 +50,55 @@ func (s *Store) Authenticate(ctx context.Context, tokenText string) (pierhead.Ca
 		c.Memberships = map[string]pierhead.Role{organization: pierhead.RoleMember}
 	case pierhead.TokenNode:
 		c.Name = "node:" + nodeName
-	default: // a join token opens nothing here
+	default: // a join token opens nothing here, see AuthenticateJoin
 		return pierhead.Caller{}, unauthenticated()
 	}
 	s.noteUse(ctx, c.TokenID, fromMicros(used), now)
 	return c, nil
+}
+
+// authenticateNode verifies a node's own token with the public key that it joined with.
+func (s *Store) authenticateNode(ctx context.Context, text string) (pierhead.Caller, error) {
+	token, err := tokens.ParseNode(text)
+	if err != nil {
+		return pierhead.Caller{}, unauthenticated()
+	}
+	n, err := scanNode(s.read.QueryRowContext(ctx, `SELECT `+nodeColumns+` WHERE n.id = ? AND n.public_key <> ''`, token.Node))
+	if errors.Is(err, sql.ErrNoRows) {
+		return pierhead.Caller{}, unauthenticated()
+	} else if err != nil {
+		return pierhead.Caller{}, mapError(err)
+	}
+	public, err := tokens.ParsePublicText(n.publicKey)
+	if err != nil {
+		return pierhead.Caller{}, unauthenticated()
+	}
+	claims, err := token.Verify(public, s.hosted.url, s.stamp())
+	switch {
+	case err != nil:
+		return pierhead.Caller{}, s.nodeTokenProblem(err)
+	case n.revoked != 0:
+		return pierhead.Caller{}, revokedProblem(n)
+	}
+	return pierhead.Caller{Name: "node:" + n.shown(), NodeID: n.id, NodeOf: n.organizationID, NodeVersion: claims.Version, TokenID: "key_" + token.KeyID}, nil
+}
+
+// nodeTokenProblem tells a node, which has proved its key by then, why its token does not count.
+func (s *Store) nodeTokenProblem(err error) error {
+	var skew *tokens.SkewError
+	switch {
+	case errors.As(err, &skew):
+		return skewProblem(skew)
+	case errors.Is(err, tokens.ErrAudience):
+		return pierhead.NewProblem(pierhead.ErrNotAllowed, "the node's token is for another server than "+s.hosted.url,
+			"start the agent with --server "+s.hosted.url+"; if the server's --url was changed, that is its new name")
+	}
+	return unauthenticated()
+}
+
+func skewProblem(skew *tokens.SkewError) error {
+	return pierhead.NewProblem(pierhead.ErrNotAllowed, "the clocks of node and server differ: "+skew.Error(),
+		"set both clocks, by NTP for example (timedatectl set-ntp true), and compare: date -u")
 }
 
 func unauthenticated() error {

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"slices"
 	"strings"
 
 	"pierhead.dev/pierhead"
@@ -30,18 +31,33 @@ func (s *Store) PutDataKey(ctx context.Context, c pierhead.Caller, key pierhead.
 		if err != nil {
 			return err
 		}
-		for _, other := range known {
-			if other.ID == key.ID && other.PublicKey == key.PublicKey {
-				k.nothing, k.silent = true, true
-				return nil
-			}
-			if other.NodeID != n.id {
-				return conflict("another node published the data-plane key %s already", "give this node the same key: pier agent --data-key FILE", other.ID)
-			}
-		}
-		_, err = k.exec(`INSERT INTO data_keys (id, public_key, node_id, created_at) VALUES (?, ?, ?, ?)`, key.ID, key.PublicKey, n.id, micros(k.at))
-		return err
+		return k.holdKey(n, known, key)
 	})
+}
+
+// holdKey makes the node a holder of a key: of one that is known, or of a new one if there is none, or it holds one.
+func (k *call) holdKey(n node, known []pierhead.DataKey, key pierhead.DataKey) error {
+	held, err := list(k, scanName, `SELECT key_id FROM data_key_holders WHERE node_id = ?`, n.id)
+	if err != nil {
+		return err
+	}
+	mine := func(other pierhead.DataKey) bool { return slices.Contains(held, other.ID) }
+	isKnown := slices.ContainsFunc(known, func(other pierhead.DataKey) bool { return other.ID == key.ID && other.PublicKey == key.PublicKey })
+	switch {
+	case isKnown && slices.Contains(held, key.ID):
+		k.nothing, k.silent = true, true
+		return nil
+	case isKnown:
+	case len(known) > 0 && !slices.ContainsFunc(known, mine):
+		return conflict("another node published the data-plane key %s already", "give this node the same key: pier agent --data-key FILE", known[0].ID)
+	default:
+		if _, err := k.exec(`INSERT INTO data_keys (id, public_key, node_id, created_at) VALUES (?, ?, ?, ?)
+			ON CONFLICT (id) DO NOTHING`, key.ID, key.PublicKey, n.id, micros(k.at)); err != nil {
+			return err
+		}
+	}
+	_, err = k.exec(`INSERT INTO data_key_holders (key_id, node_id) VALUES (?, ?)`, key.ID, n.id)
+	return err
 }
 
 // DataKey is the key to seal an organization's credentials to: the newest of its nodes', or of a node that serves all.
@@ -66,11 +82,12 @@ func (s *Store) DataKey(ctx context.Context, c pierhead.Caller, organization str
 	return key, err
 }
 
-// dataKeys is the keys of the nodes of an organization, or, when it has none of its own, of those that serve all;
+// dataKeys is the keys that nodes of an organization hold, or, when there is none, that those hold which serve all;
 // newest first.
 func (k *call) dataKeys(organizationID string) ([]pierhead.DataKey, error) {
-	const query = `SELECT d.id, d.public_key, d.node_id, d.created_at FROM data_keys d JOIN nodes n ON n.id = d.node_id
-		WHERE COALESCE(n.organization_id, '') = ? ORDER BY d.created_at DESC, d.id`
+	const query = `SELECT d.id, d.public_key, d.node_id, d.created_at FROM data_keys d WHERE d.id IN (
+			SELECT h.key_id FROM data_key_holders h JOIN nodes n ON n.id = h.node_id WHERE COALESCE(n.organization_id, '') = ?)
+		ORDER BY d.created_at DESC, d.id`
 	scan := func(row scanner) (key pierhead.DataKey, err error) {
 		var created int64
 		err = row.Scan(&key.ID, &key.PublicKey, &key.NodeID, &created)

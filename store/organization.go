@@ -85,6 +85,9 @@ func (s *Store) DeleteOrganization(ctx context.Context, c pierhead.Caller, name 
 		if err := k.organizationInTheWay(o); err != nil {
 			return err
 		}
+		if err := k.forgetRevokedNodes(o); err != nil {
+			return err
+		}
 		if err := k.deleteOwner(o); err != nil {
 			return err
 		}
@@ -92,12 +95,26 @@ func (s *Store) DeleteOrganization(ctx context.Context, c pierhead.Caller, name 
 	})
 }
 
+// forgetRevokedNodes deletes the rows that were kept for what refers to them.
+func (k *call) forgetRevokedNodes(o owner) error {
+	for _, statement := range []string{
+		`DELETE FROM events WHERE organization_id = ?`,
+		`DELETE FROM data_keys WHERE node_id IN (SELECT id FROM nodes WHERE organization_id = ?)`,
+		`DELETE FROM nodes WHERE organization_id = ?`,
+	} {
+		if _, err := k.exec(statement, o.id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // organizationInTheWay is what must go before the organization can.
 func (k *call) organizationInTheWay(o owner) error {
 	for _, thing := range []struct{ noun, query string }{
 		{"projects", `SELECT name FROM projects WHERE owner_id = ? ORDER BY name LIMIT 6`},
 		{"registries", `SELECT name FROM registries WHERE organization_id = ? AND type <> 'hosted' ORDER BY name LIMIT 6`},
-		{"nodes", `SELECT name FROM nodes WHERE organization_id = ? ORDER BY name LIMIT 6`},
+		{"nodes", `SELECT SUBSTR(name, LENGTH(organization_id) + 2) FROM nodes WHERE organization_id = ? AND revoked_at = 0 ORDER BY name LIMIT 6`},
 	} {
 		names, err := list(k, scanName, thing.query, o.id)
 		if err != nil {

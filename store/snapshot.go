@@ -37,7 +37,7 @@ func (s *Store) Snapshot(ctx context.Context, c pierhead.Caller) (pierhead.Snaps
 	if err != nil {
 		return pierhead.Snapshot{}, err
 	}
-	s.noteSeen(ctx, n, s.stamp())
+	s.noteSeen(ctx, c, n, s.stamp())
 	return snapshot, nil
 }
 

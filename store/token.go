@@ -22,7 +22,7 @@ const maxTokenName = 100
 //   - for TokenRobot, Organization: the name of the organization whose member the robot is. Name is the robot's and
 //     follows the rule for names; several tokens may have it, so that one can be replaced by another without a gap.
 //
-// Tokens of nodes come from EnsureNode. Errors: ErrBadInput.
+// Tokens of nodes come from EnsureNode, join tokens from CreateJoinToken. Errors: ErrBadInput.
 func (s *Store) CreateToken(ctx context.Context, c pierhead.Caller, want pierhead.Token) (pierhead.Token, string, error) {
 	action, object := access.TokenCreate, "token for "+want.Person
 	switch {
@@ -207,7 +207,7 @@ func tokenTarget(t pierhead.Token) access.Target {
 	switch t.Kind {
 	case pierhead.TokenPerson:
 		target.PersonID = t.PersonID
-	case pierhead.TokenRobot:
+	case pierhead.TokenRobot, pierhead.TokenJoin:
 		target.OrganizationID = t.OrganizationID
 	}
 	return target

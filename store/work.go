@@ -30,7 +30,7 @@ func (s *Store) TakeWork(ctx context.Context, c pierhead.Caller, most int) ([]pi
 	if err != nil {
 		return nil, err
 	}
-	s.noteSeen(ctx, n, s.stamp())
+	s.noteSeen(ctx, c, n, s.stamp())
 	if waiting {
 		if err := s.assign(ctx, c, most); err != nil {
 			return nil, err

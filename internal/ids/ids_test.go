@@ -55,3 +55,28 @@ func FuzzTokenKind(f *testing.F) {
 		}
 	})
 }
+
+func TestJoinText(t *testing.T) {
+	token, hash := NewToken("join"), []byte("0123456789abcdef0123456789abcdef")
+	if got, authority, err := SplitJoin(JoinText(token, hash)); err != nil || got != token || string(authority) != string(hash) {
+		t.Errorf("%q, %q, %v", got, authority, err)
+	}
+	if got, authority, err := SplitJoin(JoinText(token, nil)); err != nil || got != token || authority != nil {
+		t.Errorf("%q, %q, %v", got, authority, err)
+	}
+	for _, bad := range []string{"", token + ".", token + ".x", JoinText(token, hash)[1:], JoinText(token, hash) + "A", JoinText(token, hash[1:]), NewToken("pat"), token + "." + token} {
+		if _, _, err := SplitJoin(bad); !errors.Is(err, ErrToken) {
+			t.Errorf("%q passes", bad)
+		}
+	}
+}
+
+func FuzzSplitJoin(f *testing.F) {
+	f.Add(JoinText(NewToken("join"), []byte("0123456789abcdef0123456789abcdef")))
+	f.Add(NewToken("join"))
+	f.Fuzz(func(t *testing.T, text string) {
+		if token, authority, err := SplitJoin(text); err == nil && JoinText(token, authority) != text {
+			t.Errorf("%q is printed as %q", text, JoinText(token, authority))
+		}
+	})
+}

@@ -1,6 +1,8 @@
 package ids
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"hash/crc32"
 	"strings"
@@ -45,4 +47,29 @@ func checksum(head string) string {
 		sum >>= 5
 	}
 	return string(out)
+}
+
+// JoinText is a join token together with the SHA-256 of the certificate of its server's own authority, which lets an agent
+// that has nothing else know the server: "pier_join_…_….<base64url>". Without a hash it is the token.
+func JoinText(token string, authority []byte) string {
+	if len(authority) == 0 {
+		return token
+	}
+	return token + "." + base64.RawURLEncoding.EncodeToString(authority)
+}
+
+// SplitJoin takes JoinText apart; authority is nil where there is none. The error is ErrToken: also for tokens of other
+// kinds.
+func SplitJoin(text string) (token string, authority []byte, err error) {
+	token, hash, hashed := strings.Cut(text, ".")
+	if kind, err := TokenKind(token); err != nil || kind != "join" {
+		return "", nil, ErrToken
+	}
+	if !hashed {
+		return token, nil, nil
+	}
+	if authority, err = base64.RawURLEncoding.Strict().DecodeString(hash); err != nil || len(authority) != sha256.Size {
+		return "", nil, ErrToken
+	}
+	return token, authority, nil
 }

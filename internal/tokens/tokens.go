@@ -1,10 +1,12 @@
 // Package tokens makes the bearer tokens of the hosted registry: JWTs as docker's token authentication has them
 // (distribution, docs/content/spec/auth/jwt.md), signed with Ed25519 (RFC 8037, alg "EdDSA") and named by "kid". It has
 // the signing half and the keys; the registry checks tokens with the public key only.
+//
+// It also has the tokens with which a node proves who it is, both halves: the node signs them with a key of its own, and
+// the control plane knows that key's public half.
 package tokens
 
 import (
-	"crypto"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
@@ -157,18 +159,13 @@ func (k *Key) Sign(c Claims) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	signed := header + "." + claims
-	signature, err := k.private.Sign(rand.Reader, []byte(signed), crypto.Hash(0))
-	if err != nil {
-		return "", fmt.Errorf("registry token: %w", err)
-	}
-	return signed + "." + base64.RawURLEncoding.EncodeToString(signature), nil
+	return k.signed(header + "." + claims)
 }
 
 func encode(v any) (string, error) {
 	text, err := json.Marshal(v)
 	if err != nil {
-		return "", fmt.Errorf("registry token: %w", err)
+		return "", fmt.Errorf("token: %w", err)
 	}
 	return base64.RawURLEncoding.EncodeToString(text), nil
 }

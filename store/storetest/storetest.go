@@ -21,7 +21,7 @@ const URL = "http://127.0.0.1:7070"
 func Run(t *testing.T, open func(t *testing.T, o store.Options) *store.Store) {
 	for _, suite := range [][]test{
 		personTests, organizationTests, projectTests, tokenTests, registryTests, registryInputTests, checkTests,
-		executionTests, workTests, nodeTests, eventTests, auditTests,
+		executionTests, workTests, nodeTests, joinTests, eventTests, auditTests,
 	} {
 		for _, test := range suite {
 			t.Run(test.name, func(t *testing.T) {
