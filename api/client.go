@@ -28,6 +28,7 @@ const callTimeout = 30 * time.Second
 type ClientConfig struct {
 	URL       string         // "http://127.0.0.1:7070" or "https://pier.example.com"; a path before /api is kept
 	Token     string         // "pier_…"; empty: only what needs no token
+	Sign      func() string  // a node's own token, made anew before it ends; nil: Token
 	CAs       *x509.CertPool // of the server's certificate; nil: the system's
 	UserAgent string         // empty: "pierhead"
 }
@@ -36,7 +37,7 @@ type ClientConfig struct {
 // package pierhead, or the context's: pierhead.ErrUnreachable when no answer came, with the URL in the text.
 type Client struct {
 	base      string
-	token     string
+	token     func() string
 	userAgent string
 	http      *http.Client
 	noTest    bool // registries are saved without a look at their credentials
@@ -64,8 +65,11 @@ func NewClient(c ClientConfig) (*Client, error) {
 	if c.UserAgent == "" {
 		c.UserAgent = "pierhead"
 	}
+	if c.Sign == nil {
+		c.Sign = func() string { return c.Token }
+	}
 	return &Client{
-		base: strings.TrimSuffix(u.String(), "/"), token: c.Token, userAgent: c.UserAgent,
+		base: strings.TrimSuffix(u.String(), "/"), token: c.Sign, userAgent: c.UserAgent,
 		// A redirect would carry the token to another address, so none is followed.
 		http: &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 	}, nil
@@ -103,8 +107,8 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 	if body != nil {
 		request.Header.Set("Content-Type", contentType)
 	}
-	if c.token != "" {
-		request.Header.Set("Authorization", "Bearer "+c.token)
+	if token := c.token(); token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
 	}
 	response, err := c.http.Do(request)
 	if err != nil {

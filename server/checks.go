@@ -237,7 +237,7 @@ func (s *Server) Watch(ctx context.Context) error {
 			return nil
 		case <-timer.C:
 		}
-		if s.questions.present() {
+		if s.questions.anybody() {
 			if err := s.lookAtDue(ctx); err != nil && ctx.Err() == nil {
 				s.config.Log.Warn("looking at registries' credentials", "error", err)
 			}
@@ -253,7 +253,11 @@ func (s *Server) lookAtDue(ctx context.Context) error {
 		return err
 	}
 	for _, subject := range due {
-		check, looked := s.look(ctx, subject, imageToAsk(subject, ""), 0)
+		var check pierhead.Check
+		var looked bool
+		if s.questions.present(subject.Organization.ID) {
+			check, looked = s.look(ctx, subject, imageToAsk(subject, ""), 0)
+		}
 		switch {
 		case ctx.Err() != nil:
 			return nil

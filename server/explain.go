@@ -52,7 +52,7 @@ func (s *Server) explain(ctx context.Context, c pierhead.Caller, in explainImage
 
 // agentsExplanation is nil when no agent answers in time.
 func (s *Server) agentsExplanation(ctx context.Context, about subject) *api.Explanation {
-	if !s.questions.present() {
+	if !s.questions.present(about.question().OrganizationID) {
 		return nil
 	}
 	answer, _ := s.questions.ask(ctx, about.question(), s.config.ExplainWait, s.config.ExplainWait)

@@ -28,7 +28,7 @@ func (s *Server) readLog(c pierhead.Caller, in readLog, w http.ResponseWriter, r
 		changed := s.config.Store.Changed()
 		if now := s.config.Now(); now.Sub(checked) > recheckAfter {
 			var err error
-			if c, err = s.authenticate(r); err != nil {
+			if c, err = s.authenticate(r, operation{}); err != nil {
 				return err
 			}
 			checked = now

@@ -82,6 +82,12 @@ var trials = []trial{
 
 	{"collect-garbage", at("/garbage-collections"), `{"dry_run":true}`, [7]int{200, 403, 403, 403, 403, 403, 403}},
 
+	{"create-join-token", at("/organizations/acme/join-tokens"), `{"name":"gpu-1"}`, [7]int{403, 201, 403, 404, 403, 403, 403}},
+	{"join-node", at("/nodes"), `{}`, [7]int{401, 401, 401, 401, 401, 401, 401}}, // join tokens only: see joins_test.go
+	{"list-nodes", at("/organizations/acme/nodes"), "", [7]int{403, 200, 200, 404, 200, 200, 403}},
+	{"show-node", joined(""), "", [7]int{403, 200, 200, 404, 200, 200, 403}},
+	{"revoke-node", joined("/revoke"), "", [7]int{403, 200, 403, 404, 403, 403, 403}},
+
 	{"read-snapshot", at("/node/snapshot"), "", [7]int{403, 403, 403, 403, 403, 403, 200}},
 	{"take-work", at("/node/work"), "", [7]int{403, 403, 403, 403, 403, 403, 200}},
 	{"list-work", at("/node/executions"), "", [7]int{403, 403, 403, 403, 403, 403, 200}},
@@ -99,6 +105,10 @@ func bobsToken(k *kit) string {
 	made, err := k.client("bob").CreateToken(k.t.Context(), api.NewToken{Name: "bobs"})
 	k.must(err)
 	return "/tokens/" + made.ID
+}
+
+func joined(rest string) func(*kit) string {
+	return func(k *kit) string { return "/organizations/acme/nodes/" + k.join("").Name + rest }
 }
 
 func execution(rest string) func(*kit) string {

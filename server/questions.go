@@ -21,8 +21,8 @@ type questions struct {
 	now      func() time.Time
 	mu       sync.Mutex
 	waiting  map[string]*question
-	arrived  chan struct{} // closed at the next question
-	lastPoll time.Time
+	arrived  chan struct{}        // closed at the next question
+	lastPoll map[string]time.Time // by the organization that the asking nodes belong to, "" for those that serve all
 }
 
 // A question waits for one answer of the node that took it.
@@ -34,14 +34,19 @@ type question struct {
 }
 
 func newQuestions(now func() time.Time) *questions {
-	return &questions{now: now, waiting: map[string]*question{}, arrived: make(chan struct{})}
+	return &questions{now: now, waiting: map[string]*question{}, arrived: make(chan struct{}), lastPoll: map[string]time.Time{}}
 }
 
-// present tells whether an agent asked for work lately.
-func (q *questions) present() bool {
+// present tells whether an agent that serves an organization asked for work lately; the empty id is that of personal projects.
+func (q *questions) present(organizationID string) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return !q.lastPoll.IsZero() && q.now().Sub(q.lastPoll) <= agentSilence
+	for _, of := range []string{"", organizationID} {
+		if last, known := q.lastPoll[of]; known && q.now().Sub(last) <= agentSilence {
+			return true
+		}
+	}
+	return false
 }
 
 // ask hands a question to whichever agent takes it within toTake, and waits for its answer for toAnswer from then on. taken
@@ -91,11 +96,18 @@ func (q *questions) drop(id string) {
 	delete(q.waiting, id)
 }
 
-// polled notes that an agent is there, and returns what is closed at the next question.
-func (q *questions) polled() <-chan struct{} {
+// anybody tells whether any agent ever asked for work.
+func (q *questions) anybody() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.lastPoll = q.now()
+	return len(q.lastPoll) > 0
+}
+
+// polled notes that an agent is there, of an organization or of all, and returns what is closed at the next question.
+func (q *questions) polled(nodeOf string) <-chan struct{} {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.lastPoll[nodeOf] = q.now()
 	return q.arrived
 }
 

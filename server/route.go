@@ -30,6 +30,7 @@ type operation struct {
 	created bool // success is 201
 	poll    bool // success may be 204: nothing happened while the request waited
 	stream  bool // success is text, as it comes
+	joins   bool // it takes a join token, and nobody else's
 }
 
 // none is the answer of operations that have nothing to say: 204.
@@ -58,7 +59,7 @@ func register[In any](s *Server, o operation, out reflect.Type, do func(pierhead
 	described := s.describe(o, reflect.TypeFor[In](), out)
 	s.api.Adapter().Handle(described, func(hc huma.Context) {
 		r, w := humago.Unwrap(hc)
-		c, err := s.authenticate(r)
+		c, err := s.authenticate(r, o)
 		var in In
 		if err == nil {
 			err = decode(w, r, &in)

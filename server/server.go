@@ -32,6 +32,9 @@ type Config struct {
 	Store Store
 	// Tokens signs registry tokens.
 	Tokens *tokens.Key
+	// Authority is the SHA-256 of the certificate of this server's own authority, with --tls self: join tokens carry it. Nil:
+	// it has none of its own.
+	Authority []byte
 	// Registry answers /v2/, with access checks of its own. Nil: there is no hosted registry here, and /v2/ is 404.
 	Registry http.Handler
 	// Collector collects the garbage of that registry. Nil: it cannot be asked for here.
@@ -71,6 +74,7 @@ type Store interface {
 	Events
 	AuditLog
 	Nodes
+	Joins
 	NodeWork
 	Garbage
 	Changes
@@ -168,6 +172,7 @@ func (s *Server) routes() {
 	s.auditRoutes()
 	s.explainRoutes()
 	s.nodeRoutes()
+	s.joinRoutes()
 	s.workRoutes()
 	s.garbageRoutes()
 	s.mux.HandleFunc("/token", s.tokenService)

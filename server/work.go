@@ -85,7 +85,7 @@ func (s *Server) takeWork(ctx context.Context, c pierhead.Caller, in takeWork) (
 		if err != nil {
 			return api.Work{}, err
 		}
-		asked := s.questions.polled()
+		asked := s.questions.polled(c.NodeOf)
 		fresh, again := s.handed.fresh(c.NodeID, list, s.config.Now())
 		work := api.Work{Executions: api.ExecutionsOf(fresh).Executions, Questions: s.takeQuestions(ctx, c)}
 		if len(work.Executions) > 0 || len(work.Questions) > 0 || in.Wait == 0 {
@@ -123,7 +123,7 @@ func (s *Server) takeQuestions(ctx context.Context, c pierhead.Caller) []api.Que
 				return true
 			}
 		}
-		return organizationID == ""
+		return organizationID == "" && c.NodeOf == "" // a personal project's
 	})
 }
 

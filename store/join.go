@@ -103,11 +103,11 @@ func unauthenticatedJoin() error {
 		"it may be mistyped, expired or deleted; an organization admin makes another: pier node token create")
 }
 
-// JoinNode makes the calling join token's node. proof is who the request's own proof was for: see tokens.JoinAudience. The
-// same token with the same key again gives the same answer; with another key it is refused, since a token makes one node.
+// JoinNode makes the calling join token's node. The same token with the same key again gives the same answer; with another
+// key it is refused, since a token makes one node.
 // Errors: ErrBadInput for a bad name or key; ErrNotAllowed when the key is not proved or the clocks differ too much;
 // ErrConflict for a name or a key that another node has, and for a token that made another.
-func (s *Store) JoinNode(ctx context.Context, c pierhead.Caller, proof string, join pierhead.Join) (pierhead.Joined, error) {
+func (s *Store) JoinNode(ctx context.Context, c pierhead.Caller, join pierhead.Join) (pierhead.Joined, error) {
 	var joined pierhead.Joined
 	err := s.change(ctx, c, access.NodeJoin, "node "+cut(join.Name), func(k *call) error {
 		t, err := scanToken(k.tx.QueryRowContext(k.ctx, `SELECT `+tokenColumns+` WHERE t.id = ?`, c.TokenID))
@@ -117,7 +117,11 @@ func (s *Store) JoinNode(ctx context.Context, c pierhead.Caller, proof string, j
 		if err := k.allow(access.NodeJoin, access.Target{Kind: "organization", Name: t.Organization, OrganizationID: t.OrganizationID}); err != nil {
 			return err
 		}
-		if err := k.proved(join, proof); err != nil {
+		var hash []byte
+		if err := k.row(`SELECT hash FROM tokens WHERE id = ?`, []any{t.ID}, &hash); err != nil {
+			return err
+		}
+		if err := k.proved(join, tokens.JoinAudienceOf(hash)); err != nil {
 			return err
 		}
 		n, err := k.joinedNode(t, join)

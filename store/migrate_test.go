@@ -150,7 +150,7 @@ func fillNodes(t testing.TB, s *Store) {
 	now, audience := s.stamp(), tokens.JoinAudience(joinText)
 	proof, err := key.SignNode(tokens.NodeClaims{Node: "self", Audience: []string{audience}, IssuedAt: now, Expires: now.Add(time.Minute), ID: "x"})
 	must(t, err)
-	_, err = s.JoinNode(ctx, joiner, audience, pierhead.Join{PublicKey: tokens.PublicText(key.Public()), Proof: proof})
+	_, err = s.JoinNode(ctx, joiner, pierhead.Join{PublicKey: tokens.PublicText(key.Public()), Proof: proof})
 	must(t, err)
 }
 

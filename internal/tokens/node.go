@@ -80,7 +80,13 @@ func ParsePublicText(text string) (ed25519.PublicKey, error) {
 
 // JoinAudience is whom the proof that comes with a join token is for: that token alone, which it does not reveal.
 func JoinAudience(joinToken string) string {
-	sum := sha256.Sum256([]byte("pierhead/join\x00" + joinToken))
+	hash := sha256.Sum256([]byte(joinToken))
+	return JoinAudienceOf(hash[:])
+}
+
+// JoinAudienceOf is JoinAudience for whoever has the token's SHA-256 only.
+func JoinAudienceOf(hash []byte) string {
+	sum := sha256.Sum256(append([]byte("pierhead/join\x00"), hash...))
 	return "join:" + base64.RawURLEncoding.EncodeToString(sum[:])
 }
 

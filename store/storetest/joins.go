@@ -75,7 +75,7 @@ func (a *agent) join(token string, change ...func(*pierhead.Join)) error {
 	for _, f := range change {
 		f(&join)
 	}
-	joined, err := a.w.JoinNode(a.w.ctx, c, tokens.JoinAudience(token), join)
+	joined, err := a.w.JoinNode(a.w.ctx, c, join)
 	if err == nil {
 		a.joined = joined
 	}
