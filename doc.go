@@ -42,7 +42,8 @@
 // for a password there, and exchange/gcp makes access tokens for Google's, of whatever Google takes for an identity
 // (identity/google); what vendors' user names and tokens look like is in exchange itself (fit.go). oci/client is a
 // remote registry, oci/hosted our own on disk, oci/server puts either behind HTTP. engine/docker is Docker and Podman.
-// store/ keeps everything in SQLite.
+// store/ keeps everything in SQLite. dialect/ says registries in the words of Docker, Podman, containerd, the kubelet and
+// BuildKit, with a warning for each thing that those cannot say.
 //
 // # Floor 4 to 6: what combines them
 //

@@ -23,7 +23,7 @@ var floors = map[string]int{
 
 	"broker": 4,
 
-	"secret/*": 3, "exchange/*": 3, "oci/*": 3, "blob/*": 3, "engine/*": 3, "store": 3,
+	"secret/*": 3, "exchange/*": 3, "oci/*": 3, "blob/*": 3, "engine/*": 3, "store": 3, "dialect": 3,
 
 	"resolve": 2, "exchange": 2, "oci": 2, "engine": 2, "access": 2, "audit": 2, "api": 2, "identity/*": 2,
 
