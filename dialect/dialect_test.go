@@ -35,6 +35,10 @@ func sets() map[string][]pierhead.Registry {
 	private.CA = "PEM"
 	public := registry("public", "ghcr.io/*")
 	public.Credential = pierhead.RegistryCredential{}
+	opted := registry("opted", "opted.example/team/*")
+	opted.Helper = pierhead.HelperWholeHost
+	hosted := registry(pierhead.HostedRegistryName, "127.0.0.1:7070/acme/*")
+	hosted.Type, hosted.PlainHTTP = pierhead.RegistryHosted, true
 	sealed := registry("sealed", "sealed.example/*")
 	sealed.Credential = pierhead.RegistryCredential{Sealed: "sealed:v1:0123456789abcdef:" + canary}
 	return map[string][]pierhead.Registry{
@@ -45,7 +49,7 @@ func sets() map[string][]pierhead.Registry {
 		"hard": {
 			registry("hub", "docker.io/*"), registry("everywhere", "*.dkr.ecr.*.amazonaws.com/*", "*.azurecr.io/*"), registry("teams", "gcr.io/my-project/team-*/app"),
 			registry("one", "gcr.io/my-project/one"), registry("tagged", "gcr.io/my-project/tagged:v1*"), registry("deep", "lab.example/a/b/*", "lab.example/a/*"),
-			registry("six", "[::1]/*"), registry("six-port", "[2001:db8::7]:5000/*"), lists, off, nobody, lab, private, public, sealed,
+			registry("six", "[::1]/*"), registry("six-port", "[2001:db8::7]:5000/*"), lists, off, nobody, lab, private, public, sealed, opted, hosted,
 		},
 		"nothing": nil,
 	}

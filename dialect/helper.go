@@ -55,14 +55,37 @@ func lent(registries []pierhead.Registry, settings Settings) (*survey, []string,
 	s.warnWild("a credential helper's configuration")
 	var hosts []string
 	for _, host := range s.hosts {
-		switch answer := s.table.Match(resolve.Question{Host: host}); {
-		case answer.Outcome == resolve.Matched && answer.Registry.HasCredential():
-			hosts = append(hosts, host)
-		case answer.Outcome != resolve.Matched:
+		switch r := s.lender(host); {
+		case r == nil:
 			s.warnPartial(host)
+		case r.Type != pierhead.RegistryHosted && r.HasCredential(): // the hosted registry's login is the node's own
+			hosts = append(hosts, host)
 		}
 	}
 	return s, hosts, nil
+}
+
+// lender is whose login the helper gets for a host: the registry that is right for all of it, else the one that was opted
+// in (helper: whole-host), else nobody's.
+func (s *survey) lender(host string) *pierhead.Registry {
+	question := resolve.Question{Host: host}
+	if answer := s.table.Match(question); answer.Outcome == resolve.Matched {
+		return answer.Registry
+	}
+	var opted *pierhead.Registry
+	for _, candidate := range s.table.AtHost(question) {
+		switch {
+		case candidate.Registry.Helper != pierhead.HelperWholeHost:
+		case opted != nil:
+			return nil // nothing decides between two
+		default:
+			opted = candidate.Registry
+		}
+	}
+	if opted != nil {
+		s.warn(opted, fmt.Sprintf("its login is lent for all of %s (helper: whole-host), though it covers a part of it", host), "")
+	}
+	return opted
 }
 
 // warnPartial tells of a host where the repository decides.
@@ -73,11 +96,11 @@ func (s *survey) warnPartial(host string) {
 	}
 	var told []*pierhead.Registry
 	for _, c := range s.at[host] {
-		if slices.Contains(told, c.registry) || !c.registry.HasCredential() {
+		if slices.Contains(told, c.registry) || !c.registry.HasCredential() || c.registry.Type == pierhead.RegistryHosted {
 			continue
 		}
 		told = append(told, c.registry)
-		s.warn(c.registry, fmt.Sprintf("a credential helper is asked for a host and not for a repository, and this registry is not right for all of %s, so the helper has no login for it", host), way)
+		s.warn(c.registry, fmt.Sprintf("a credential helper is asked for a host and not for a repository, and this registry is not right for all of %s, so the helper has no login for it", host), way+"; or say helper: whole-host in one registry of the host")
 	}
 }
 

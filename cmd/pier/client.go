@@ -55,7 +55,7 @@ func (p *program) call(do func(ctx context.Context, client *api.Client, argument
 func (p *program) commands() []*cobra.Command {
 	return []*cobra.Command{
 		p.upCommand(), p.serverCommand(), p.runCommand(), p.executionCommand(), p.explainCommand(), p.registryCommand(), p.applyCommand(),
-		p.organizationCommand(), p.projectCommand(), p.memberCommand(), p.personCommand(), p.tokenCommand(), p.secretCommand(),
+		p.organizationCommand(), p.projectCommand(), p.memberCommand(), p.personCommand(), p.tokenCommand(), p.secretCommand(), p.exportCommand(),
 		p.auditCommand(), p.eventCommand(), p.whoamiCommand(), p.versionCommand(),
 	}
 }
