@@ -117,7 +117,7 @@ func (c *checker) control(ctx context.Context, found bool) pierhead.Check {
 	open, err := c.ask(ctx, credential.Credential{})
 	if err == nil && open {
 		return pierhead.Check{Result: pierhead.CheckUnproved, Reason: c.reference.String() + " is public: " + host + " gives it without a login too",
-			Hint: nameSample(c.registry)}
+			Hint: strings.Replace(nameSample(c.registry), "that is there", "that needs the login", 1)}
 	}
 	if err == nil || !refusal(err) {
 		return c.unclear(found, "without a login", err)

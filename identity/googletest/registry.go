@@ -19,6 +19,13 @@ func isRegistry(host string) bool { return registryHost.MatchString(host) }
 // newRegistry keeps images in memory; it has no login of its own.
 func newRegistry() http.Handler { return registry.New(registry.Logger(log.New(io.Discard, "", 0))) }
 
+// SetRegistry puts another registry behind the door of every host; it tells them apart by the request's Host.
+func (c *Cloud) SetRegistry(next http.Handler) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.registry = next
+}
+
 // Everybody is whom a Grant names that opens a repository to the public.
 const Everybody = "allUsers"
 
@@ -50,6 +57,7 @@ func (c *Cloud) registryHandler(host string) http.Handler {
 		token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		login, known := c.logins[token]
 		known = known && time.Now().Before(login.expires)
+		behind := c.registry
 		allowed := r.URL.Path == "/v2/" || repository != "" && c.opens(login.principal, permission, host+"/"+repository)
 		c.mu.Unlock()
 		switch {
@@ -63,7 +71,7 @@ func (c *Cloud) registryHandler(host string) http.Handler {
 		case !allowed:
 			registryDenied(w, login.principal, permission)
 		default:
-			c.registry.ServeHTTP(w, r)
+			behind.ServeHTTP(w, r)
 		}
 	})
 }
