@@ -90,6 +90,7 @@ node.revoke          hid     no            yes   no     no    hid   no   hid    
 work.take            no      no            no    no     no    no    yes  no       hid    no
 work.list            no      no            no    no     no    no    yes  no       hid    yes
 snapshot.show        no      no            no    no     no    no    yes  no       hid    yes
+grant.take           no      no            no    no     no    no    yes  no       hid    yes
 datakey.put          no      no            no    no     no    no    yes  no       hid    no
 datakey.show         hid     no            yes   yes    yes   hid   yes  hid      hid    yes
 event.deliver        no      no            no    no     no    no    yes  no       hid    no

@@ -66,6 +66,7 @@ const (
 	WorkTake     Action = "work.take"
 	WorkList     Action = "work.list"
 	SnapshotShow Action = "snapshot.show"
+	GrantTake    Action = "grant.take" // a right to pull from the hosted registry, for a day
 
 	DataKeyPut  Action = "datakey.put"
 	DataKeyShow Action = "datakey.show"
@@ -172,6 +173,7 @@ var rules = map[Action]rule{
 	WorkTake:     change(Node, Anyone, "take work from"),
 	WorkList:     read(Node, Anyone, "list the work of"),
 	SnapshotShow: read(Node, Anyone, "read the snapshot of"),
+	GrantTake:    read(Node, Anyone, "take a grant of"),
 
 	DataKeyPut:  change(Node, Anyone, "publish data-plane keys on"),
 	DataKeyShow: read(Member|Node, Administrator, "see the data-plane key of"),

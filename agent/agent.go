@@ -58,7 +58,8 @@ type Config struct {
 	Engine      engine.Engine // nil: the node runs nothing; it answers questions and publishes its key
 	Broker      *broker.Broker
 	Snapshot    *Snapshot
-	DataKey     pierhead.DataKey
+	DataKey     pierhead.DataKey // zero: the node has none
+	Identity    *Identity        // of a node that joined; nil for the one inside `pier up`
 	Endpoint    net.Listener // where the engine pulls from, from ListenEndpoint
 	AllowMounts []string     // directories that executions may mount; nil: none
 	NeverMounts []string     // paths that no execution gets, beside Directory: sockets and keys
@@ -138,7 +139,12 @@ func (a *Agent) Run(ctx context.Context) error {
 			return a.confirm(ctx, a.Server.DeliverEvents(ctx, events))
 		})
 	})
-	group.Go(func() error { return a.publishKey(ctx) })
+	if a.DataKey.ID != "" {
+		group.Go(func() error { return a.publishKey(ctx) })
+	}
+	if a.Identity != nil {
+		group.Go(func() error { return a.Identity.followGrant(ctx, a) })
+	}
 	if a.Engine == nil && len(kept) > 0 {
 		a.Log.Warn("without an engine, executions of an earlier start are left as they are", "count", len(kept))
 		kept = nil
@@ -213,7 +219,7 @@ func (a *Agent) fetchWork(ctx context.Context, group *errgroup.Group) error {
 			a.heard.contact(a.now())
 		}
 		if err != nil && ctx.Err() == nil {
-			a.Log.Warn("no work could be fetched", "error", err)
+			a.Log.Warn("no work could be fetched", "error", err, "hint", pierhead.HintOf(err))
 		}
 		if err != nil || len(executions)+len(questions) == 0 && time.Since(asked) < tooSoon {
 			if err := wait.pause(ctx); err != nil {
@@ -392,7 +398,7 @@ func (a *Agent) confirm(ctx context.Context, err error) error {
 func (a *Agent) publishKey(ctx context.Context) error {
 	err := a.persist(ctx, "publishing the data key", func() error { return a.Server.PutDataKey(ctx, a.DataKey) })
 	if err != nil && ctx.Err() == nil {
-		a.Log.Error("the control plane does not take this node's data key: nothing can be sealed to it", "error", err)
+		a.Log.Error("the control plane does not take this node's data key: nothing can be sealed to it", "error", err, "hint", pierhead.HintOf(err))
 	}
 	return ctx.Err()
 }

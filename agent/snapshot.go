@@ -110,7 +110,7 @@ func (s *Snapshot) follow(ctx context.Context, ask func(ctx context.Context, aft
 			}
 		}
 		if err != nil && ctx.Err() == nil {
-			s.log.Warn("no newer snapshot; going on with the kept one", "error", err)
+			s.log.Warn("no newer snapshot; going on with the kept one", "error", err, "hint", pierhead.HintOf(err))
 		}
 		if err != nil || !ok && time.Since(asked) < tooSoon {
 			if err := wait.pause(ctx); err != nil {

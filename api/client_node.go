@@ -78,3 +78,9 @@ func (c *Client) Answer(ctx context.Context, questionID string, a Answer) error 
 	_, _, err := call[struct{}](ctx, c, http.MethodPut, path("node", "answers", questionID), nil, a)
 	return err
 }
+
+// RegistryGrant returns the node's right to pull from the hosted registry. Errors: ErrConflict for the node inside
+// `pier up`.
+func (c *Client) RegistryGrant(ctx context.Context) (RegistryGrant, error) {
+	return post[RegistryGrant](ctx, c, path("node", "registry-grant"), nil)
+}

@@ -81,3 +81,11 @@ func RevocationOf(r pierhead.Revocation) Revocation {
 			return LostKey{ID: k.ID, Registries: mapped(k.Registries, func(name string) string { return name })}
 		})}
 }
+
+// A RegistryGrant is the answer to POST /node/registry-grant: what the node may pull from the hosted registry while the
+// token service is away. It opens nothing by itself: the node signs tokens with it.
+type RegistryGrant struct {
+	Grant     string    `json:"grant"`
+	Service   string    `json:"service" doc:"The registry's service name: the audience of the node's tokens."`
+	ExpiresAt time.Time `json:"expires_at"`
+}

@@ -32,6 +32,7 @@ type Credential struct {
 	// principal is who it stands for at its issuer; it is no part of the login.
 	principal string
 	part      bool
+	bearer    bool
 }
 
 // errMarshal is the answer to every encoder.
@@ -78,6 +79,16 @@ func (c Credential) ForPart() Credential {
 
 // IsForPart tells whether another repository of the same host may have another login of the same source.
 func (c Credential) IsForPart() bool { return c.part }
+
+// AsBearer returns the same login, whose password is a token that the registry itself takes: no token server is asked for
+// one.
+func (c Credential) AsBearer() Credential {
+	c.bearer = true
+	return c
+}
+
+// IsBearer tells whether the password is a token for the registry itself.
+func (c Credential) IsBearer() bool { return c.bearer }
 
 // Expires is when the registry stops taking it; zero means never, or not known.
 func (c Credential) Expires() time.Time { return c.expires }

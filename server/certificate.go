@@ -144,8 +144,12 @@ func (a *authority) pem() []byte {
 }
 
 func (a *authority) hash() string {
+	return "sha256:" + hex.EncodeToString(a.sum())
+}
+
+func (a *authority) sum() []byte {
 	sum := sha256.Sum256(a.certificate.Raw)
-	return "sha256:" + hex.EncodeToString(sum[:])
+	return sum[:]
 }
 
 // sign makes a server certificate.

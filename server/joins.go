@@ -3,11 +3,13 @@ package server
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"pierhead.dev/pierhead"
 	"pierhead.dev/pierhead/api"
 	"pierhead.dev/pierhead/internal/ids"
+	"pierhead.dev/pierhead/internal/tokens"
 )
 
 // Joins is how nodes come and go.
@@ -21,7 +23,14 @@ type Joins interface {
 	Node(ctx context.Context, c pierhead.Caller, organization, name string) (pierhead.Node, error)
 	// RevokeNode ends a node at once. Errors: pierhead.ErrConflict for one that serves all organizations.
 	RevokeNode(ctx context.Context, c pierhead.Caller, organization, name string) (pierhead.Revocation, error)
+	// GrantedNode is the calling node, for a grant. Errors: pierhead.ErrNotAllowed, ErrConflict.
+	GrantedNode(ctx context.Context, c pierhead.Caller) (pierhead.Node, error)
+	// NodeRevoked is for the process itself.
+	NodeRevoked(ctx context.Context, c pierhead.Caller, id string) (bool, error)
 }
+
+// grantLife is how long a node pulls from the hosted registry without the token service.
+const grantLife = 24 * time.Hour
 
 type nodePath struct {
 	organizationPath
@@ -68,4 +77,38 @@ func (s *Server) joinRoutes() {
 			r, err := store.RevokeNode(ctx, c, in.Organization, in.Node)
 			return api.RevocationOf(r), err
 		})
+	handle(s, operation{id: "take-registry-grant", method: http.MethodPost, path: "/node/registry-grant", tag: "node", summary: "Take a right to pull from the hosted registry for a day"}, s.takeGrant)
+}
+
+// takeGrant signs what the node may pull. It names the node's key, so that it is of no use to anybody else.
+func (s *Server) takeGrant(ctx context.Context, c pierhead.Caller, _ struct{}) (api.RegistryGrant, error) {
+	n, err := s.config.Store.GrantedNode(ctx, c)
+	if err != nil {
+		return api.RegistryGrant{}, err
+	}
+	holder, err := tokens.ParsePublicText(n.PublicKey)
+	if err != nil {
+		return api.RegistryGrant{}, err
+	}
+	now := s.config.Now()
+	grant := api.RegistryGrant{Service: s.config.Service, ExpiresAt: now.Add(grantLife).UTC().Truncate(time.Second)}
+	grant.Grant, err = s.config.Tokens.SignGrant(tokens.Claims{
+		Issuer: s.config.URL, Subject: c.Name, Audience: s.config.Service, ID: ids.New("jwt"), IssuedAt: now, NotBefore: now.Add(-clockSkew), Expires: grant.ExpiresAt,
+		Access: []tokens.Access{{Type: tokens.AccessNamespace, Name: n.Organization, Actions: []string{"pull"}}},
+	}, n.ID, holder)
+	return grant, err
+}
+
+// pullCaller is the node whose pull token is given as a password, as programs do that a node lent it to: it may look and
+// change nothing.
+func (s *Server) pullCaller(r *http.Request, username, password string) (pierhead.Caller, error) {
+	holder, err := s.pulls.Holder(r.Context(), password)
+	if err != nil {
+		return pierhead.Caller{}, pierhead.NewProblem(api.ErrUnauthenticated, "the password is not a valid token: "+err.Error(), "what a node lends lives for minutes: ask it again")
+	}
+	if _, short, _ := strings.Cut(holder.Name, ":"); username != short {
+		return pierhead.Caller{}, pierhead.NewProblem(api.ErrUnauthenticated, "the token is not that user's", "the user name is the node's")
+	}
+	recordOf(r).caller = holder.Name
+	return pierhead.Caller{Name: holder.Name, NodeID: holder.ID, TokenID: "grant of " + holder.ID, ReadOnly: true}, nil
 }

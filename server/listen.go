@@ -38,6 +38,7 @@ type Listener struct {
 	URL    string // "http://127.0.0.1:7070", with the port that was really taken
 	CA     []byte // with Self: the authority's certificate in PEM, for clients
 	CAHash string // with Self: "sha256:…" of that certificate's DER, for people to compare
+	CASum  []byte // the same for programs
 }
 
 // Listen opens the listener. Loopback may be plain HTTP; everywhere else it refuses without TLS, because tokens would
@@ -99,7 +100,7 @@ func (c ListenConfig) tls(host string, listener *Listener) (*tls.Config, error) 
 		if err != nil {
 			return nil, err
 		}
-		listener.CA, listener.CAHash = authority.pem(), authority.hash()
+		listener.CA, listener.CAHash, listener.CASum = authority.pem(), authority.hash(), authority.sum()
 		config.GetCertificate = newSelfSigned(authority, append([]string{host}, c.Names...), c.Now).certificate
 	default:
 		return nil, nil

@@ -89,6 +89,7 @@ var trials = []trial{
 	{"revoke-node", joined("/revoke"), "", [7]int{403, 200, 403, 404, 403, 403, 403}},
 
 	{"read-snapshot", at("/node/snapshot"), "", [7]int{403, 403, 403, 403, 403, 403, 200}},
+	{"take-registry-grant", at("/node/registry-grant"), "", [7]int{403, 403, 403, 403, 403, 403, 409}},
 	{"take-work", at("/node/work"), "", [7]int{403, 403, 403, 403, 403, 403, 200}},
 	{"list-work", at("/node/executions"), "", [7]int{403, 403, 403, 403, 403, 403, 200}},
 	{"report-progress", taken("/progress"), `{"state":"pulling"}`, [7]int{404, 403, 403, 404, 403, 403, 200}},

@@ -6,6 +6,7 @@ package server
 
 import (
 	"context"
+	"crypto"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -19,6 +20,7 @@ import (
 
 	"pierhead.dev/pierhead"
 	"pierhead.dev/pierhead/internal/tokens"
+	ociserver "pierhead.dev/pierhead/oci/server"
 )
 
 // A Config is all that a server is made of. URL, Store and Tokens are needed; the zero value of everything else works.
@@ -95,6 +97,7 @@ type Server struct {
 	questions *questions
 	probes    probes
 	handed    *handed
+	pulls     *ociserver.Bearer // verifies what nodes sign for the hosted registry
 	drain     chan struct{}
 	drainOnce sync.Once
 }
@@ -112,6 +115,9 @@ func New(config Config) (*Server, error) {
 	_, host, _ := strings.Cut(address, "://")
 	withDefaults(&config, host)
 	s := &Server{config: config, mux: http.NewServeMux(), questions: newQuestions(config.Now), handed: newHanded(), drain: make(chan struct{})}
+	if s.pulls, err = RegistryTokens(config.URL, config.Service, config.Tokens.ID(), config.Tokens.Public(), config.Store.NodeRevoked); err != nil {
+		return nil, err
+	}
 	s.api = humago.New(s.mux, huma.Config{OpenAPI: document(config.Version)})
 	s.routes()
 	if err := s.serveDocument(); err != nil {
@@ -131,6 +137,16 @@ func CheckURL(text string) (string, error) {
 		return "", pierhead.NewProblem(pierhead.ErrBadInput, "the server's URL has a path", "references have no place for one: give the server a host or port of its own")
 	}
 	return u.Scheme + "://" + u.Host, nil
+}
+
+// RegistryTokens verifies the tokens of the hosted registry: those of the token service at serverURL, and those that nodes
+// sign by its grants. revoked is asked as the process itself; nil where nobody knows.
+func RegistryTokens(serverURL, service, keyID string, public crypto.PublicKey, revoked func(context.Context, pierhead.Caller, string) (bool, error)) (*ociserver.Bearer, error) {
+	config := ociserver.BearerConfig{Realm: serverURL + "/token", Service: service, Issuer: serverURL, Keys: map[string]crypto.PublicKey{keyID: public}}
+	if revoked != nil {
+		config.Revoked = func(ctx context.Context, id string) (bool, error) { return revoked(ctx, pierhead.System(), id) }
+	}
+	return ociserver.NewBearer(config)
 }
 
 func withDefaults(c *Config, host string) {

@@ -141,6 +141,9 @@ func (s *Server) tokenCaller(r *http.Request, form url.Values) (pierhead.Caller,
 }
 
 func (s *Server) namedCaller(r *http.Request, username, password string) (pierhead.Caller, error) {
+	if tokens.LooksSigned(password) {
+		return s.pullCaller(r, username, password)
+	}
 	c, err := s.callerOf(r, password)
 	if err != nil {
 		if errors.Is(err, api.ErrUnauthenticated) {

@@ -54,8 +54,8 @@ func (p *program) call(do func(ctx context.Context, client *api.Client, argument
 // commands are all of pier's, in the order of its help.
 func (p *program) commands() []*cobra.Command {
 	return []*cobra.Command{
-		p.upCommand(), p.serverCommand(), p.runCommand(), p.executionCommand(), p.explainCommand(), p.registryCommand(), p.applyCommand(),
-		p.organizationCommand(), p.projectCommand(), p.memberCommand(), p.personCommand(), p.tokenCommand(), p.secretCommand(), p.exportCommand(),
+		p.upCommand(), p.serverCommand(), p.agentCommand(), p.runCommand(), p.executionCommand(), p.explainCommand(), p.registryCommand(), p.applyCommand(),
+		p.organizationCommand(), p.projectCommand(), p.memberCommand(), p.personCommand(), p.tokenCommand(), p.nodeCommand(), p.secretCommand(), p.exportCommand(),
 		p.auditCommand(), p.eventCommand(), p.whoamiCommand(), p.versionCommand(),
 	}
 }

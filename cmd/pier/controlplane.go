@@ -27,7 +27,7 @@ type controlPlane struct {
 	URL    string // the server's name in references
 	Local  string // URL for this process's own agent
 	CA     []byte // PEM of its own CA, or nil
-	CAHash string
+	CASum  []byte // SHA-256 of that certificate
 
 	store     *store.Store
 	registry  *hostedRegistry
@@ -59,7 +59,7 @@ func (c *controlPlane) open(ctx context.Context, config upConfig, data *dataDire
 	if err := writePublicKey(data.in("server", "token-key.pub"), key); err != nil {
 		return err
 	}
-	if c.registry, err = openHosted(data.in("registry"), c.URL, key.ID(), key.Public(), log); err != nil {
+	if c.registry, err = openHosted(data.in("registry"), c.URL, key.ID(), key.Public(), c.store.NodeRevoked, log); err != nil {
 		return err
 	}
 	person, text, created, err := c.store.Bootstrap(ctx, config.Admin)
@@ -70,7 +70,7 @@ func (c *controlPlane) open(ctx context.Context, config upConfig, data *dataDire
 		c.admin = text
 	}
 	c.server, err = server.New(server.Config{URL: c.URL, Store: c.store, Tokens: key, Registry: c.registry.handler,
-		Collector: c.registry.Registry, Version: version, Log: log})
+		Collector: c.registry.Registry, Authority: c.CASum, Version: version, Log: log})
 	return err
 }
 
@@ -89,7 +89,7 @@ func (c *controlPlane) listen(ctx context.Context, config upConfig, data *dataDi
 		return err
 	}
 	c.listeners = append(c.listeners, listener)
-	c.URL, c.Local, c.CA, c.CAHash = config.URL, listener.URL, listener.CA, listener.CAHash
+	c.URL, c.Local, c.CA, c.CASum = config.URL, listener.URL, listener.CA, listener.CASum
 	if c.URL == "" {
 		c.URL = listener.URL
 	}
@@ -145,7 +145,7 @@ type hostedRegistry struct {
 }
 
 // openHosted opens the registry in a directory. It checks tokens with the public half of the key only.
-func openHosted(directory, serverURL, keyID string, public crypto.PublicKey, log *slog.Logger) (*hostedRegistry, error) {
+func openHosted(directory, serverURL, keyID string, public crypto.PublicKey, revoked func(context.Context, pierhead.Caller, string) (bool, error), log *slog.Logger) (*hostedRegistry, error) {
 	u, err := url.Parse(serverURL)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("--url %q is not of the form http://HOST:PORT or https://HOST:PORT", serverURL), "it is the control plane's, which signs the tokens")
@@ -159,8 +159,7 @@ func openHosted(directory, serverURL, keyID string, public crypto.PublicKey, log
 		return nil, errors.Join(fmt.Errorf("the hosted registry: %w", err), blobs.Close())
 	}
 	h := &hostedRegistry{Registry: registry, blobs: blobs}
-	bearer, err := ociserver.NewBearer(ociserver.BearerConfig{Realm: serverURL + "/token", Service: u.Host, Issuer: serverURL,
-		Keys: map[string]crypto.PublicKey{keyID: public}})
+	bearer, err := server.RegistryTokens(serverURL, u.Host, keyID, public, revoked)
 	if err != nil {
 		h.Close()
 		return nil, err

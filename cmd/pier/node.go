@@ -57,20 +57,38 @@ func prepareNode(ctx context.Context, config upConfig, data *dataDirectory, log 
 	return n, nil
 }
 
-// open makes the agent: it talks to the server as every other node would, over HTTP with a token.
-func (n *node) open(ctx context.Context, config upConfig, data *dataDirectory, plane *controlPlane, log *slog.Logger) error {
+// A membership is who a node is, and how it reaches its control plane.
+type membership struct {
+	name     string
+	client   *api.Client
+	ca       string          // PEM of the control plane's own authority, or ""
+	identity *agent.Identity // of a node that joined; nil inside `pier up`
+	keys     *agent.DataKeys
+	login    hosted.Exchanger // at the hosted registry, but for its host
+}
+
+// localMembership is that of the node inside `pier up`: it talks to the server as every other node does, over HTTP, with a
+// token that is new at every start and kept nowhere.
+func localMembership(ctx context.Context, data *dataDirectory, plane *controlPlane) (membership, error) {
 	record, token, err := plane.store.EnsureNode(ctx, pierhead.System(), localNode)
 	if err != nil {
-		return err
+		return membership{}, err
 	}
-	if n.client, err = api.NewClient(api.ClientConfig{URL: plane.Local, Token: token, UserAgent: "pier-agent/" + version}); err != nil {
-		return err
+	m := membership{name: record.Name, ca: string(plane.CA), login: hosted.Exchanger{Username: record.Name, Token: func() string { return token }}}
+	if m.client, err = api.NewClient(api.ClientConfig{URL: plane.Local, Token: token, UserAgent: "pier-agent/" + version}); err != nil {
+		return membership{}, err
 	}
+	m.keys, err = agent.OpenDataKeys(data.in("agent", dataKeysFile))
+	return m, err
+}
+
+// dataKeysFile is in the agent's directory.
+const dataKeysFile = "data-keys.pem"
+
+// open makes the agent.
+func (n *node) open(config upConfig, data *dataDirectory, m membership, log *slog.Logger) error {
+	n.client = m.client
 	snapshot, err := agent.OpenSnapshot(data.in("agent", "snapshot.json"), log)
-	if err != nil {
-		return err
-	}
-	keys, err := agent.OpenDataKeys(data.in("agent", "data-keys.pem"))
 	if err != nil {
 		return err
 	}
@@ -78,12 +96,12 @@ func (n *node) open(ctx context.Context, config upConfig, data *dataDirectory, p
 	if err != nil {
 		return err
 	}
-	b, err := newBroker(config, plane, broker.Config{Registries: snapshot, Events: events, Sealed: keys},
-		hosted.Exchanger{Host: func() string { return hostOf(snapshot.URL()) }, Username: record.Name, Token: func() string { return token }})
+	m.login.Host = func() string { return hostOf(snapshot.URL()) }
+	b, err := newBroker(config, broker.Config{Registries: snapshot, Events: events, Sealed: m.keys, ServerCA: m.ca}, m.login)
 	if err != nil {
 		return err
 	}
-	agentConfig := agent.Config{Name: record.Name, Directory: data.in("agent"), Server: n.client, Broker: b, Snapshot: snapshot, DataKey: keys.Public(),
+	agentConfig := agent.Config{Name: m.name, Identity: m.identity, Directory: data.in("agent"), Server: n.client, Broker: b, Snapshot: snapshot, DataKey: m.keys.Public(),
 		Endpoint: n.mirror, AllowMounts: config.AllowMounts, NeverMounts: n.neverMounts(config, data), Slots: config.Slots, Socket: n.socket, Organization: config.NodeOrg, Version: version, Log: log}
 	if n.engine != nil {
 		agentConfig.Engine = n.engine
@@ -94,7 +112,18 @@ func (n *node) open(ctx context.Context, config upConfig, data *dataDirectory, p
 
 // newBroker adds to what the agent keeps every kind of registry and every secret store that there is. own is the login at the
 // hosted registry.
-func newBroker(config upConfig, plane *controlPlane, b broker.Config, own hosted.Exchanger) (*broker.Broker, error) {
+func newBroker(config upConfig, b broker.Config, own hosted.Exchanger) (*broker.Broker, error) {
+	exchangers, secrets, err := kinds(config, own)
+	if err != nil {
+		return nil, err
+	}
+	b.Exchangers, b.Secrets, b.PrivateNetworks = exchangers, secrets, config.Networks
+	b.IdentityFor, err = identityFor(config.Identity)
+	return broker.New(b), err
+}
+
+// kinds is every kind of registry and every secret store that there is, for a node with that login at the hosted registry.
+func kinds(config upConfig, own hosted.Exchanger) (map[pierhead.RegistryType]exchange.Exchanger, secret.Mux, error) {
 	exchangers := map[pierhead.RegistryType]exchange.Exchanger{
 		pierhead.RegistryGeneric:   basic.New(),
 		pierhead.RegistryDockerHub: dockerhub.New(),
@@ -106,13 +135,7 @@ func newBroker(config upConfig, plane *controlPlane, b broker.Config, own hosted
 	addAzure(exchangers, secrets)
 	amazon := addAmazon(exchangers, secrets, own.Username)
 	addGoogle(exchangers, secrets, config.TokenDirs)
-	if err := addVault(secrets, config, amazon); err != nil {
-		return nil, err
-	}
-	var err error
-	b.Exchangers, b.Secrets, b.ServerCA, b.PrivateNetworks = exchangers, secrets, string(plane.CA), config.Networks
-	b.IdentityFor, err = identityFor(config.Identity)
-	return broker.New(b), err
+	return exchangers, secrets, addVault(secrets, config, amazon)
 }
 
 func (n *node) openEngine(ctx context.Context, config upConfig, data *dataDirectory, log *slog.Logger) error {

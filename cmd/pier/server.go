@@ -89,7 +89,7 @@ func (p *program) serveRegistry(ctx context.Context, config upConfig, keyFile st
 	if err != nil {
 		return err
 	}
-	registry, err := openHosted(data.in("registry"), config.URL, tokens.KeyID(public), public, log)
+	registry, err := openHosted(data.in("registry"), config.URL, tokens.KeyID(public), public, nil, log)
 	if err != nil {
 		return err
 	}

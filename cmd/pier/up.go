@@ -222,7 +222,11 @@ func (p *program) up(ctx context.Context, config upConfig) error {
 	if err := plane.open(ctx, config, data, log); err != nil {
 		return err
 	}
-	if err := node.open(ctx, config, data, plane, log); err != nil {
+	membership, err := localMembership(ctx, data, plane)
+	if err != nil {
+		return err
+	}
+	if err := node.open(config, data, membership, log); err != nil {
 		return err
 	}
 	if err := p.firstContext(ctx, plane); err != nil {

@@ -148,18 +148,22 @@ func (k *Key) Sign(c Claims) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	access := c.Access
-	if access == nil {
-		access = []Access{}
-	}
-	claims, err := encode(wireClaims{
-		Issuer: c.Issuer, Subject: c.Subject, Audience: c.Audience, Expires: c.Expires.Unix(), NotBefore: c.NotBefore.Unix(),
-		IssuedAt: c.IssuedAt.Unix(), ID: c.ID, Access: access, Asked: c.Asked,
-	})
+	claims, err := encode(c.wire())
 	if err != nil {
 		return "", err
 	}
 	return k.signed(header + "." + claims)
+}
+
+func (c Claims) wire() wireClaims {
+	access := c.Access
+	if access == nil {
+		access = []Access{}
+	}
+	return wireClaims{
+		Issuer: c.Issuer, Subject: c.Subject, Audience: c.Audience, Expires: c.Expires.Unix(), NotBefore: c.NotBefore.Unix(),
+		IssuedAt: c.IssuedAt.Unix(), ID: c.ID, Access: access, Asked: c.Asked,
+	}
 }
 
 func encode(v any) (string, error) {

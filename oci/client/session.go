@@ -155,6 +155,9 @@ func (s *session) authorization(ctx context.Context) (string, error) {
 		}
 		return basicAuthorization(s.login), nil
 	}
+	if s.login.IsBearer() {
+		return "Bearer " + s.login.Password(), nil
+	}
 	realm, err := realmOf(s.challenge)
 	if err != nil {
 		return "", contentError(s.call, nil, oci.ErrUnauthorized, err.Error())
@@ -225,7 +228,7 @@ func (s *session) refused(ctx context.Context, r *egress.Response, authorized bo
 		s.token, s.dropped = nil, true
 		return true, nil
 	}
-	if insufficientScope(r) && s.token != nil {
+	if insufficientScope(r) && (s.token != nil || s.login.IsBearer()) {
 		return false, nil // the login was good enough for a token; another token would say the same
 	}
 	return s.renew(ctx)
@@ -337,7 +340,7 @@ func (s *session) choose(r *egress.Response) (challenge, error) {
 			basic = ch
 		case "bearer":
 			realm, err := realmOf(ch)
-			if err == nil && !s.login.Empty() {
+			if err == nil && !s.login.Empty() && !s.login.IsBearer() {
 				err = s.mayCarry(realm)
 			}
 			if err == nil {

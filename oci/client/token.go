@@ -193,7 +193,7 @@ func (c *Client) tokenRequest(realm *url.URL, key tokenKey, login credential.Cre
 
 // isRefreshToken tells a login that is for the token server alone: Docker's "<token>", or a secret without a user.
 func isRefreshToken(login credential.Credential) bool {
-	return !login.Empty() && (login.Username() == "<token>" || login.Username() == "")
+	return !login.Empty() && !login.IsBearer() && (login.Username() == "<token>" || login.Username() == "")
 }
 
 func basicAuthorization(login credential.Credential) string {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -17,6 +18,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 
+	"pierhead.dev/pierhead/internal/tokens"
 	"pierhead.dev/pierhead/oci"
 )
 
@@ -27,6 +29,9 @@ type BearerConfig struct {
 	Issuer  string                      // of the tokens
 	Keys    map[string]crypto.PublicKey // by key id; Ed25519 or ECDSA P-256. A private key is refused: nothing here signs
 	Now     func() time.Time            // nil is time.Now
+	// Revoked tells whether a node that pulls by a grant is none any more. Nil: nobody knows here, and the grant counts to its
+	// end.
+	Revoked func(ctx context.Context, nodeID string) (bool, error)
 }
 
 // Bearer verifies registry tokens: JWTs signed EdDSA or ES256, with the claims iss, sub, aud, exp, nbf and access
@@ -47,6 +52,7 @@ type claims struct {
 	jwt.Claims
 	Access []Access `json:"access"`
 	Asked  []Access `json:"asked,omitempty"`
+	tokens.GrantClaims
 }
 
 const (
@@ -87,6 +93,9 @@ func (b *Bearer) Authorize(r *http.Request, q Request) (Grant, error) {
 		return Grant{}, b.challenge(q, "invalid_token", "the registry takes tokens of its token service only")
 	}
 	c, err := b.verify(strings.TrimSpace(token))
+	if err == nil {
+		err = b.stillNode(r.Context(), c)
+	}
 	if err != nil {
 		return Grant{}, b.challenge(q, "invalid_token", err.Error())
 	}
@@ -111,13 +120,18 @@ func (b *Bearer) Authorize(r *http.Request, q Request) (Grant, error) {
 func covers(have []Access, need Access) bool {
 	for _, action := range need.Actions {
 		if !slices.ContainsFunc(have, func(a Access) bool {
-			return a.Type == need.Type && a.Name == need.Name &&
+			return (a.Type == need.Type && a.Name == need.Name || below(a, need)) &&
 				(slices.Contains(a.Actions, action) || slices.Contains(a.Actions, ActionAll))
 		}) {
 			return false
 		}
 	}
 	return true
+}
+
+// below tells whether the right is one to all repositories of the name's namespace.
+func below(have, need Access) bool {
+	return have.Type == tokens.AccessNamespace && need.Type == "repository" && have.Name != "" && strings.HasPrefix(need.Name, have.Name+"/")
 }
 
 func describe(a Access) string { return a.Type + ":" + a.Name + ":" + strings.Join(a.Actions, ",") }
@@ -173,6 +187,19 @@ func (b *Bearer) signed(text string) (claims, error) {
 	if err != nil || len(token.Headers) != 1 {
 		return claims{}, errors.New("the token is not one of this registry's")
 	}
+	switch typeOf(token) {
+	case tokens.PullType:
+		return b.pull(token)
+	case tokens.GrantType:
+		return claims{}, errors.New("a grant is no token: its holder makes one of it")
+	}
+	return b.ours(token)
+}
+
+func typeOf(token *jwt.JSONWebToken) any { return token.Headers[0].ExtraHeaders[jose.HeaderType] }
+
+// ours verifies what the token service signed.
+func (b *Bearer) ours(token *jwt.JSONWebToken) (claims, error) {
 	key, ok := b.config.Keys[token.Headers[0].KeyID]
 	if !ok {
 		return claims{}, errors.New("the token is signed with an unknown key")
