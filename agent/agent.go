@@ -60,10 +60,10 @@ type Config struct {
 	Snapshot    *Snapshot
 	DataKey     pierhead.DataKey // zero: the node has none
 	Identity    *Identity        // of a node that joined; nil for the one inside `pier up`
-	Endpoint    net.Listener // where the engine pulls from, from ListenEndpoint
-	AllowMounts []string     // directories that executions may mount; nil: none
-	NeverMounts []string     // paths that no execution gets, beside Directory: sockets and keys
-	Slots       int          // executions at a time; 0: 4
+	Endpoint    net.Listener     // where the engine pulls from, from ListenEndpoint
+	AllowMounts []string         // directories that executions may mount; nil: none
+	NeverMounts []string         // paths that no execution gets, beside Directory: sockets and keys
+	Slots       int              // executions at a time; 0: 4
 	// Organization is the name of the one whose registries the node's doors show: socket and mirror; empty: the first by name.
 	Organization string
 	Socket       *Socket // where helpers ask, from ListenSocket; nil: nobody may

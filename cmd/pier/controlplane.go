@@ -24,10 +24,10 @@ import (
 
 // A controlPlane is the server's side of a process: store, hosted registry, API.
 type controlPlane struct {
-	URL    string // the server's name in references
-	Local  string // URL for this process's own agent
-	CA     []byte // PEM of its own CA, or nil
-	CASum  []byte // SHA-256 of that certificate
+	URL   string // the server's name in references
+	Local string // URL for this process's own agent
+	CA    []byte // PEM of its own CA, or nil
+	CASum []byte // SHA-256 of that certificate
 
 	store     *store.Store
 	registry  *hostedRegistry
