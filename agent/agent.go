@@ -24,6 +24,7 @@ import (
 	"pierhead.dev/pierhead/api"
 	"pierhead.dev/pierhead/broker"
 	"pierhead.dev/pierhead/engine"
+	"pierhead.dev/pierhead/image"
 	"pierhead.dev/pierhead/internal/durable"
 	"pierhead.dev/pierhead/internal/ids"
 )
@@ -60,7 +61,8 @@ type Config struct {
 	Snapshot    *Snapshot
 	DataKey     pierhead.DataKey // zero: the node has none
 	Identity    *Identity        // of a node that joined; nil for the one inside `pier up`
-	Endpoint    net.Listener     // where the engine pulls from, from ListenEndpoint
+	Endpoint    net.Listener     // where runtimes of the node pull from, from ListenEndpoint; the engine has a port of its own beside it
+	MirrorHosts []image.Pattern  // hosts that are answered for there beside those of the organization's registries
 	AllowMounts []string         // directories that executions may mount; nil: none
 	NeverMounts []string         // paths that no execution gets, beside Directory: sockets and keys
 	Slots       int              // executions at a time; 0: 4
@@ -79,6 +81,7 @@ type Agent struct {
 	images   *images
 	events   *Spool
 	endpoint *endpoint
+	mirror   *mirror
 	mounts   mountRule
 	troubles troubles
 	doorsFor string // as noteHome said last
@@ -116,7 +119,11 @@ func New(config Config, events *Spool) (*Agent, error) {
 		images: openImages(filepath.Join(config.Directory, "images.json"), config.Log, config.Now),
 		mounts: mountRule{allowed: config.AllowMounts, forbidden: append([]string{config.Directory}, config.NeverMounts...)},
 	}
-	a.endpoint = newEndpoint(config.Endpoint, config.Log)
+	tickets, err := listenBeside(config.Endpoint)
+	if err != nil {
+		return nil, err
+	}
+	a.endpoint, a.mirror = newEndpoint(tickets, config.Log), newMirror(a)
 	a.heard.kept(config.Snapshot)
 	a.askWithin = askWithin
 	return a, nil
@@ -132,6 +139,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.endpoint.serve(ctx) })
+	group.Go(func() error { return a.mirror.serve(ctx) })
 	group.Go(func() error { return a.serveSocket(ctx) })
 	group.Go(func() error { return a.Snapshot.follow(ctx, a.hearing(a.askForSnapshot)) })
 	group.Go(func() error {

@@ -32,7 +32,9 @@ const endpointUser = "execution"
 const endpointHeaderTimeout = 15 * time.Second
 
 // An endpoint is where the engine pulls from: a registry on loopback that shows, to whoever has a ticket's password, one
-// repository of one registry. What it shows is read with the broker's credential, which the engine never gets.
+// repository of one registry. What it shows is read with the broker's credential, which the engine never gets. It has a port
+// of its own beside the mirror's: engines send a login only where they were challenged before they said what they want, and
+// a mirror that challenges is sent logins that are none of its business.
 type endpoint struct {
 	listener net.Listener
 	handler  http.Handler
@@ -60,19 +62,32 @@ type failure struct {
 	err    error
 }
 
-// ListenEndpoint takes a loopback address for Config.Endpoint. Everything else is refused: what is shown here needs no TLS because it does
+// ListenEndpoint takes a loopback address for Config.Endpoint, the mirror's. Everything else is refused: what is shown here needs no TLS because it does
 // not leave the machine.
 func ListenEndpoint(address string) (net.Listener, error) {
 	host, _, err := net.SplitHostPort(address)
 	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
-		return nil, pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("the address that the engine pulls from, %q, is not a loopback address and port", address), "the default is 127.0.0.1:5050")
+		return nil, pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("the mirror's address, %q, is not a loopback address and port", address), "the default is 127.0.0.1:5050")
 	}
 	listener, err := net.Listen("tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, pierhead.NewProblem(pierhead.ErrConflict, fmt.Sprintf("the address %s, which the engine should pull from, is in use", address), "stop what uses it, or choose another port with --mirror")
+		return nil, pierhead.NewProblem(pierhead.ErrConflict, fmt.Sprintf("the address %s, which the mirror should have, is in use", address), "stop what uses it, or choose another port with --mirror")
 	}
 	if err != nil {
 		return nil, pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("cannot listen on %s: %v", address, err), "choose another address with --mirror")
+	}
+	return listener, nil
+}
+
+// listenBeside takes any free port of the same loopback address.
+func listenBeside(other net.Listener) (net.Listener, error) {
+	host, _, err := net.SplitHostPort(other.Addr().String())
+	if err != nil {
+		return nil, fmt.Errorf("the engine's end-point: %w", err)
+	}
+	listener, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+	if err != nil {
+		return nil, fmt.Errorf("the engine's end-point: %w", err)
 	}
 	return listener, nil
 }
@@ -83,7 +98,7 @@ func newEndpoint(listener net.Listener, log *slog.Logger) *endpoint {
 	return e
 }
 
-// Address is where it listens, "127.0.0.1:5050".
+// Address is where it listens, "127.0.0.1:34567".
 func (e *endpoint) Address() string { return e.listener.Addr().String() }
 
 // serve answers until ctx ends.
@@ -100,15 +115,20 @@ func (e *endpoint) serve(ctx context.Context) error {
 
 // ServeHTTP refuses requests that did not mean this address: a page in a browser on this machine could name any host.
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	host, _, err := net.SplitHostPort(r.Host)
-	if err != nil {
-		host = r.Host
-	}
-	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+	if !meantForLoopback(r) {
 		http.Error(w, "this address answers to loopback names only", http.StatusMisdirectedRequest)
 		return
 	}
 	e.handler.ServeHTTP(w, r)
+}
+
+func meantForLoopback(r *http.Request) bool {
+	host, _, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		host = r.Host
+	}
+	ip := net.ParseIP(strings.Trim(host, "[]"))
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // admit makes a ticket: the engine sees repository, as it names it, and reads what reader has under real.

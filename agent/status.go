@@ -38,7 +38,7 @@ func (a *Agent) hosts(ctx context.Context, _ doors.Ask) (doors.Hosts, *refusal) 
 
 // status tells how the node is.
 func (a *Agent) status(ctx context.Context, _ doors.Ask) (doors.Status, *refusal) {
-	s := doors.Status{Node: a.Name, Version: a.Version, Server: a.Snapshot.URL(), SnapshotAge: -1, Mirror: a.endpoint.Address(), Waiting: a.events.waiting(), Troubles: a.troubles.newest()}
+	s := doors.Status{Node: a.Name, Version: a.Version, Server: a.Snapshot.URL(), SnapshotAge: -1, Mirror: a.mirror.Address(), Waiting: a.events.waiting(), Troubles: a.troubles.newest()}
 	if a.Snapshot.current.Load() != nil {
 		organization, _, err := a.Snapshot.home(ctx, a.Organization)
 		if s.Organization = organization.Name; err != nil {

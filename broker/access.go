@@ -15,7 +15,7 @@ import (
 )
 
 // An Access reads one image's repository as one caller may: with the login of the decided registry, or anonymously. It
-// is an oci.Reader of that repository and no other. Falling back happens here and once: when the registry, its token
+// is an oci.Reader and an oci.Lister of that repository and no other. Falling back happens here and once: when the registry, its token
 // server or the exchange refuses the login, the one anonymous try follows, unless the registry says `when_refused: fail`.
 //
 // What it answers is for people: a *pierhead.Problem of kind pierhead.ErrPull in which errors.Is finds oci's errors too,
@@ -32,7 +32,11 @@ type Access struct {
 	refusal error // why the login was given up; nil while it serves, or when there is none
 }
 
-var _ oci.Reader = (*Access)(nil)
+var (
+	_ oci.Reader     = (*Access)(nil)
+	_ oci.BlobStater = (*Access)(nil)
+	_ oci.Lister     = (*Access)(nil)
+)
 
 // Open decides which login is for a question and returns the access with it. Every login that is taken into use, given up
 // or not to be had is recorded. Errors: pierhead.ErrPull, with a hint: no registry can be chosen (pierhead.ErrConflict
@@ -100,21 +104,42 @@ func (a *Access) GaveUp() error {
 
 // Resolve implements oci.Reader.
 func (a *Access) Resolve(ctx context.Context, repository, reference string) (oci.Descriptor, error) {
-	return try(ctx, a, repository, func(r oci.Reader) (oci.Descriptor, error) { return r.Resolve(ctx, repository, reference) })
+	return try(ctx, a, repository, func(r *client.Client) (oci.Descriptor, error) { return r.Resolve(ctx, repository, reference) })
 }
 
 // Manifest implements oci.Reader.
 func (a *Access) Manifest(ctx context.Context, repository, reference string) (oci.Manifest, error) {
-	return try(ctx, a, repository, func(r oci.Reader) (oci.Manifest, error) { return r.Manifest(ctx, repository, reference) })
+	return try(ctx, a, repository, func(r *client.Client) (oci.Manifest, error) { return r.Manifest(ctx, repository, reference) })
 }
 
 // Blob implements oci.Reader. What breaks off while the body is read is for people too.
 func (a *Access) Blob(ctx context.Context, repository string, d digest.Digest, offset, length int64) (*oci.Blob, error) {
-	b, err := try(ctx, a, repository, func(r oci.Reader) (*oci.Blob, error) { return r.Blob(ctx, repository, d, offset, length) })
+	b, err := try(ctx, a, repository, func(r *client.Client) (*oci.Blob, error) { return r.Blob(ctx, repository, d, offset, length) })
 	if err == nil && b.Body != nil {
 		b.Body = toldBody{ReadCloser: b.Body, access: a}
 	}
 	return b, err
+}
+
+// StatBlob implements oci.BlobStater.
+func (a *Access) StatBlob(ctx context.Context, repository string, d digest.Digest) (oci.Descriptor, error) {
+	return try(ctx, a, repository, func(r *client.Client) (oci.Descriptor, error) { return r.StatBlob(ctx, repository, d) })
+}
+
+// Tags implements oci.Lister.
+func (a *Access) Tags(ctx context.Context, repository string, page oci.Page) (oci.List, error) {
+	return try(ctx, a, repository, func(r *client.Client) (oci.List, error) { return r.Tags(ctx, repository, page) })
+}
+
+// Referrers implements oci.Lister.
+func (a *Access) Referrers(ctx context.Context, repository string, d digest.Digest, filter oci.ReferrerFilter) (oci.Referrers, error) {
+	return try(ctx, a, repository, func(r *client.Client) (oci.Referrers, error) { return r.Referrers(ctx, repository, d, filter) })
+}
+
+// Close drops idle connections. What is being read goes on.
+func (a *Access) Close() {
+	reader, _, _ := a.inUse()
+	reader.Close()
 }
 
 type toldBody struct {
@@ -131,7 +156,7 @@ func (b toldBody) Read(p []byte) (int, error) {
 }
 
 // try asks with what is in use, and once more anonymously when that was a login and is refused.
-func try[T any](ctx context.Context, a *Access, repository string, ask func(oci.Reader) (T, error)) (T, error) {
+func try[T any](ctx context.Context, a *Access, repository string, ask func(*client.Client) (T, error)) (T, error) {
 	var nothing T
 	if repository != a.question.Reference.Repository() {
 		return nothing, oci.ErrDenied.With("the login was chosen for " + a.question.Reference.Name() + " only")
@@ -153,14 +178,14 @@ func try[T any](ctx context.Context, a *Access, repository string, ask func(oci.
 	return nothing, forPeople(a.question, a.decision, err)
 }
 
-func (a *Access) inUse() (reader oci.Reader, login bool, gaveUp error) {
+func (a *Access) inUse() (reader *client.Client, login bool, gaveUp error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.client, a.login, a.refusal
 }
 
 // becomeAnonymous gives the login up because of cause, or finds that another request of the same pull did.
-func (a *Access) becomeAnonymous(cause error) (reader oci.Reader, gaveUp error) {
+func (a *Access) becomeAnonymous(cause error) (reader *client.Client, gaveUp error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.refusal == nil {
@@ -183,7 +208,9 @@ func (s source) Credential(ctx context.Context, stale *credential.Credential) (c
 }
 
 func (b *Broker) record(q Question, caller pierhead.Caller, kind, registry string, detail map[string]string) {
-	detail["caller"] = caller.Name
+	if detail["caller"] = caller.Name; q.Door != "" {
+		detail["door"] = string(q.Door)
+	}
 	b.Events.Record(pierhead.Event{
 		At: b.Now(), OrganizationID: q.OrganizationID, Kind: kind, ExecutionID: q.ExecutionID,
 		Image: q.Reference.String(), Registry: registry, Detail: detail,

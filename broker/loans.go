@@ -40,6 +40,5 @@ func (b *Broker) tell(q Question, caller pierhead.Caller, kind, registry, which 
 	if !b.loans.first(strings.Join([]string{q.OrganizationID, string(q.Door), caller.Name, q.Project, q.Reference.Name(), kind, registry, which}, "\n"), b.Now()) {
 		return
 	}
-	detail["door"] = string(q.Door)
 	b.record(q, caller, kind, registry, detail)
 }

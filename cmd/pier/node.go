@@ -101,8 +101,12 @@ func (n *node) open(config upConfig, data *dataDirectory, m membership, log *slo
 	if err != nil {
 		return err
 	}
+	listed, err := mirrorHosts(config.MirrorHosts)
+	if err != nil {
+		return err
+	}
 	agentConfig := agent.Config{Name: m.name, Identity: m.identity, Directory: data.in("agent"), Server: n.client, Broker: b, Snapshot: snapshot, DataKey: m.keys.Public(),
-		Endpoint: n.mirror, AllowMounts: config.AllowMounts, NeverMounts: n.neverMounts(config, data), Slots: config.Slots, Socket: n.socket, Organization: config.NodeOrg, Version: version, Log: log}
+		Endpoint: n.mirror, AllowMounts: config.AllowMounts, NeverMounts: n.neverMounts(config, data), Slots: config.Slots, Socket: n.socket, Organization: config.NodeOrg, MirrorHosts: listed, Version: version, Log: log}
 	if n.engine != nil {
 		agentConfig.Engine = n.engine
 	}

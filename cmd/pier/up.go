@@ -26,7 +26,8 @@ type upConfig struct {
 	TLSCert     string       // PEM files; both or none
 	TLSKey      string       //
 	TLS         string       // "self": a CA of our own in the data directory
-	Mirror      string       // loopback address that the engine pulls from
+	Mirror      string       // loopback address that runtimes of this node pull from
+	MirrorHosts []string     // hosts that it answers for beside those of the organization's registries
 	NodeOrg     string       // the organization that the node's doors answer for; the first by name where empty
 	SecretsDir  string       // what file:NAME names; <data>/secrets where empty
 	TokenDirs   []string     // directories whose files are this node's OIDC tokens
@@ -87,7 +88,8 @@ func (p *program) nodeFlags(c *cobra.Command, config *upConfig) {
 	if err != nil {
 		slots = 0 // complete refuses it
 	}
-	f.StringVar(&config.Mirror, "mirror", p.variable("PIER_MIRROR", "127.0.0.1:5050"), "loopback address that the engine pulls from (PIER_MIRROR)")
+	f.StringVar(&config.Mirror, "mirror", p.variable("PIER_MIRROR", "127.0.0.1:5050"), "loopback address of the mirror, from which this machine's runtimes pull (PIER_MIRROR)")
+	f.StringSliceVar(&config.MirrorHosts, "mirror-host", splitList(p.env("PIER_MIRROR_HOSTS")), "host that the mirror answers for beside those of the organization's registries; may be repeated (PIER_MIRROR_HOSTS, with commas)")
 	f.StringVar(&config.NodeOrg, "node-organization", p.env("PIER_NODE_ORGANIZATION"), "organization as which socket and mirror of this node pull (PIER_NODE_ORGANIZATION; the first by name where empty)")
 	f.StringVar(&config.SecretsDir, "secrets-dir", p.env("PIER_SECRETS_DIR"), "directory that file:NAME names (PIER_SECRETS_DIR; <data>/secrets where empty)")
 	f.StringSliceVar(&config.TokenDirs, "token-dir", splitList(p.env("PIER_TOKEN_DIRS")), "directory with OIDC tokens of this node, which a secret may name for an exchange; may be repeated (PIER_TOKEN_DIRS, with commas)")
@@ -151,6 +153,9 @@ func (c *upConfig) complete(p *program) error {
 // checkServer refuses here, before anything is written, what the server would refuse later.
 func (c *upConfig) checkServer() error {
 	if _, err := identityFor(c.Identity); err != nil {
+		return err
+	}
+	if _, err := mirrorHosts(c.MirrorHosts); err != nil {
 		return err
 	}
 	if c.TLS != "" && c.TLS != "self" {

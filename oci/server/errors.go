@@ -62,6 +62,14 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
+// WriteError answers with an error in the form that clients read, for whoever stands before this handler. What is none of
+// oci's errors is not told.
+func WriteError(w http.ResponseWriter, err error) {
+	known := errUnknown
+	_ = errors.As(err, &known)
+	_ = writeJSON(w, known.Status, "application/json", wireErrors{[]wireError{{Code: known.Code, Message: known.Text}}})
+}
+
 // Bounds of linger.
 const (
 	maxLinger  = 64 << 20 // bytes
