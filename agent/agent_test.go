@@ -147,12 +147,13 @@ func TestSlotsAreRespected(t *testing.T) {
 	if free := agent.free(); free != 0 {
 		t.Errorf("%d more executions would be taken", free)
 	}
-	k.must(stopOne(k, executions[4])) // while it waits for a slot
-	if p := k.final(executions[4]).Progress; p.State != pierhead.ExecutionStopped || !p.StartedAt.IsZero() {
+	waits := slices.IndexFunc(executions, func(id string) bool { return !slices.Contains(k.engine.Running(), containerName(id)) })
+	k.must(stopOne(k, executions[waits]))
+	if p := k.final(executions[waits]).Progress; p.State != pierhead.ExecutionStopped || !p.StartedAt.IsZero() {
 		t.Errorf("stopped while it waited, it ended with %+v", p)
 	}
 	close(next)
-	for _, id := range executions[:4] {
+	for _, id := range slices.Delete(executions, waits, waits+1) {
 		if p := k.final(id).Progress; p.State != pierhead.ExecutionSucceeded {
 			t.Errorf("it ended with %+v", p)
 		}
