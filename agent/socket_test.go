@@ -228,7 +228,7 @@ func TestSocketManyAtOnce(t *testing.T) {
 	_, client := k.atSocket(func(*Config) {})
 	var group sync.WaitGroup
 	var failed sync.Map
-	for i := range 1000 {
+	for i := range 200 {
 		group.Go(func() {
 			var loan doors.Loan
 			if status := k.askAt(client, "POST", doors.PathCredential, dockerAsk(k.host()), &loan); status != 200 || loan.Password != registryPassword {
