@@ -60,6 +60,9 @@ func (w *world) host(name string, handler http.Handler) {
 	w.hosts[name] = handler
 }
 
+// away takes a name out of the world: it does not resolve any more.
+func (w *world) away(name string) { w.host(name, nil) }
+
 // cloud adds one: who answers at its hosts, and the secrets that it makes.
 func (w *world) cloud(handler func(host string) http.Handler, secrets func() []string) {
 	w.mu.Lock()

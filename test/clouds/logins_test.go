@@ -1,0 +1,109 @@
+package clouds
+
+import (
+	"crypto/rand"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"pierhead.dev/pierhead/exchange/jfrogtest"
+)
+
+// bearer opens a registry with a token server under names of their own.
+func (w *world) bearer(host, issuer, path string, d *bearerDoor) *bearerDoor {
+	d.realm, d.tokens, d.behind = "https://"+issuer+path, map[string]string{}, w.store.behind(host)
+	w.host(host, http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+		if issuer == host && r.URL.Path == path {
+			d.token(out, r)
+			return
+		}
+		d.ServeHTTP(out, r)
+	}))
+	if issuer != host {
+		w.host(issuer, http.HandlerFunc(d.token))
+	}
+	return d
+}
+
+// V4: Docker Hub takes a Docker ID with an access token; an e-mail address is refused with the reason before anybody is
+// asked. A token of the registry's that ends between two layers is renewed in the middle of the pull.
+func TestDockerHub(t *testing.T) {
+	w := newWorld(t)
+	token := w.keep("dckr_pat_" + rand.Text())
+	hub := w.bearer("registry-1.docker.io", "auth.docker.io", "/token", &bearerDoor{service: "registry.docker.io", accounts: accounts{{"acme", token}: {"acme/"}}})
+	digest := w.store.put(t, "registry-1.docker.io/acme/train:v1").String()
+	const image = "docker.io/acme/train:v1"
+	h := w.house(t)
+	add := func(name, user string) []string {
+		content := `{"username": "` + user + `", "password": "` + token + `", "server": "docker.io"}`
+		return words("registry add " + name + " --match docker.io/acme/* --sample acme/train:v1 --secret " + h.lay(t, name, content))
+	}
+	h.refuses(t, 7, add("mail", "acme@example.com"), "e-mail address", "Docker ID")
+	if asked := w.asked("auth.docker.io"); len(asked) > 0 {
+		t.Errorf("somebody was asked: %v", asked)
+	}
+	h.refuses(t, 7, add("wrong", "somebody"), "auth.docker.io", "Hint: ")
+	h.refuses(t, 3, words("registry show wrong")) // a refusal saves nothing
+	h.refuses(t, 0, add("hub", "acme"), "Proved by node local")
+	var layers atomic.Int32
+	hub.each = func(d *bearerDoor, r *http.Request) {
+		if strings.Contains(r.URL.Path, "/blobs/") && r.Method == http.MethodGet && layers.Add(1) == 2 {
+			d.end() // for what comes next
+		}
+	}
+	h.runs(t, image, digest)
+	if layers.Load() < 3 {
+		t.Errorf("%d blobs were fetched; the token was to end between two", layers.Load())
+	}
+}
+
+// Two robots of Quay's on one host, each for its own part of it; a changed login is proved before the old one goes.
+func TestQuayRobots(t *testing.T) {
+	w := newWorld(t)
+	first, second := w.keep(rand.Text()+rand.Text()), w.keep(rand.Text()+rand.Text())
+	w.bearer("quay.io", "quay.io", "/v2/auth", &bearerDoor{service: "quay.io", accounts: accounts{{"acme+vision", first}: {"acme/vision"}, {"acme+speech", second}: {"acme/speech"}}})
+	h := w.house(t)
+	for name, password := range map[string]string{"vision": first, "speech": second} {
+		image := "quay.io/acme/" + name + ":v1"
+		digest := w.store.put(t, image).String()
+		h.adds(t, password, words(name+" --match quay.io/acme/"+name+" --username acme+"+name+" --password-stdin --sample "+image)...)
+		h.runs(t, image, digest)
+	}
+	out, said, code := h.Run(t, "", w.keep(rand.Text()+rand.Text()), "registry", "update", "vision", "--username", "acme+vision", "--password-stdin")
+	if code != 7 {
+		t.Errorf("a wrong password in the old one's place: exit code %d\n%s%s", code, said, out)
+	}
+	again := "quay.io/acme/vision:v2"
+	h.runs(t, again, w.store.put(t, again).String())
+}
+
+// V4: JFrog takes an access token with its user name, and no other's.
+func TestJFrog(t *testing.T) {
+	w := newWorld(t)
+	const host = "acme.jfrog.io"
+	platform, err := jfrogtest.New()
+	must(t, err)
+	w.cloud(func(string) http.Handler { return nil }, platform.Secrets)
+	door := platform.Registry(w.store.behind(host))
+	w.host(host, http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/access/") {
+			platform.ServeHTTP(out, r)
+			return
+		}
+		door.ServeHTTP(out, r)
+	}))
+	image := host + "/docker-local/train:v1"
+	digest := w.store.put(t, image).String()
+	h := w.house(t)
+	access, _ := platform.Token("pier", time.Hour)
+	ended, _ := platform.Token("pier", -time.Hour)
+	login := func(name, token string) []string {
+		return words("registry add " + name + " --match " + host + "/* --sample " + image + " --secret " + h.lay(t, name, `{"username": "pier", "password": "`+token+`", "server": "`+host+`"}`))
+	}
+	h.refuses(t, 7, login("ended", ended[:len(ended)-8]+"AAAAAAAA"), host, "Hint: ")
+	h.refuses(t, 0, login("jfrog", access), "Proved by node local")
+	h.runs(t, image, digest)
+	h.explains(t, image, "is pulled with the credential of registry jfrog")
+}
