@@ -68,8 +68,9 @@ type Config struct {
 	Slots       int              // executions at a time; 0: 4
 	// Organization is the name of the one whose registries the node's doors show: socket and mirror; empty: the first by name.
 	Organization string
-	Socket       *Socket // where helpers ask, from ListenSocket; nil: nobody may
-	Version      string  // of this program, for who asks how the node is
+	Kubelet      KubeletDoor // how a kubelet's questions are read
+	Socket       *Socket     // where helpers ask, from ListenSocket; nil: nobody may
+	Version      string      // of this program, for who asks how the node is
 	Log          *slog.Logger
 	Now          func() time.Time // nil: time.Now
 }

@@ -28,7 +28,7 @@ const (
 // lendWithin bounds the answer to each door, by how long those wait who ask there.
 var lendWithin = map[doors.Door]time.Duration{
 	doors.Docker:  doors.DockerWithin, // its client may wait for ever, and people with it
-	doors.Kubelet: 50 * time.Second,   // kubelet ends a plugin after a minute
+	doors.Kubelet: doors.KubeletWithin,
 }
 
 // A refusal is a status and what goes with it.

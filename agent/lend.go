@@ -20,7 +20,7 @@ func (a *Agent) lendDocker(ctx context.Context, ask doors.Ask) (doors.Loan, *ref
 	if err != nil {
 		return doors.Loan{}, refused(err, pierhead.ErrNotFound)
 	}
-	loan, err := a.lend(ctx, broker.Question{Reference: host, Door: doors.Docker})
+	loan, err := a.lend(ctx, a.doorCaller(), broker.Question{Reference: host, Door: doors.Docker})
 	switch {
 	case err == nil:
 		return loanOf(loan), nil
@@ -59,13 +59,13 @@ func dockerHost(text string) (image.Reference, error) {
 }
 
 // lend asks the broker as the node's organization.
-func (a *Agent) lend(ctx context.Context, q broker.Question) (broker.Loan, error) {
+func (a *Agent) lend(ctx context.Context, caller pierhead.Caller, q broker.Question) (broker.Loan, error) {
 	organization, _, err := a.Snapshot.home(ctx, a.Organization)
 	if err != nil {
 		return broker.Loan{}, err
 	}
 	q.OrganizationID = organization.ID
-	return a.Broker.Lend(ctx, a.doorCaller(), q)
+	return a.Broker.Lend(ctx, caller, q)
 }
 
 // loanOf puts a loan on the wire to a helper of this machine.
@@ -83,24 +83,4 @@ func shown(text string) string {
 		text = strings.ToValidUTF8(text[:300], "") + "…"
 	}
 	return strings.Trim(fmt.Sprintf("%q", text), `"`)
-}
-
-// lendKubelet answers the kubelet's plugin, which knows an image without its tag.
-func (a *Agent) lendKubelet(ctx context.Context, ask doors.Ask) (doors.Loan, *refusal) {
-	reference, err := image.ParseName(ask.Image)
-	if err != nil {
-		return doors.Loan{}, refused(pierhead.NewProblem(pierhead.ErrBadInput, err.Error(), ""))
-	}
-	loan, err := a.lend(ctx, broker.Question{Reference: reference, Door: doors.Kubelet})
-	switch {
-	case err == nil:
-		return loanOf(loan), nil
-	case errors.Is(err, context.Canceled):
-		return doors.Loan{}, refused(err)
-	}
-	r := refused(err, pierhead.ErrNotFound)
-	if r.status != 404 || worthTelling(err) {
-		a.trouble(doors.Kubelet, shown(ask.Image), r.Reason, r.Hint)
-	}
-	return doors.Loan{}, r
 }

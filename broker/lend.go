@@ -97,6 +97,9 @@ func (l *lending) mayLend(q Question) error {
 	switch {
 	case l.step == stepAnonymous:
 		text := "no registry of the organization that is open to all its projects covers " + q.Reference.Name()
+		if q.Project != "" {
+			text = "no registry that project " + q.Project + " may use covers " + q.Reference.Name()
+		}
 		if l.passed != "" {
 			text += ", and " + l.passed
 		}

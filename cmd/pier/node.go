@@ -37,6 +37,7 @@ type node struct {
 	engine     *docker.Engine // nil with --engine none
 	mirror     net.Listener
 	socket     *agent.Socket // nil with --socket none
+	kubelet    agent.KubeletDoor
 	client     *api.Client
 }
 
@@ -44,7 +45,10 @@ type node struct {
 func prepareNode(ctx context.Context, config upConfig, data *dataDirectory, log *slog.Logger) (*node, error) {
 	n := &node{EngineName: "none"}
 	var err error
-	if n.mirror, err = agent.ListenEndpoint(config.Mirror); err == nil {
+	if n.kubelet, err = config.Kube.door(data.in("agent", "kube-keys.json"), os.Getenv); err == nil {
+		n.mirror, err = agent.ListenEndpoint(config.Mirror)
+	}
+	if err == nil {
 		n.socket, err = config.Socket.listen(log)
 	}
 	if err == nil {
@@ -106,7 +110,7 @@ func (n *node) open(config upConfig, data *dataDirectory, m membership, log *slo
 		return err
 	}
 	agentConfig := agent.Config{Name: m.name, Identity: m.identity, Directory: data.in("agent"), Server: n.client, Broker: b, Snapshot: snapshot, DataKey: m.keys.Public(),
-		Endpoint: n.mirror, AllowMounts: config.AllowMounts, NeverMounts: n.neverMounts(config, data), Slots: config.Slots, Socket: n.socket, Organization: config.NodeOrg, MirrorHosts: listed, Version: version, Log: log}
+		Endpoint: n.mirror, AllowMounts: config.AllowMounts, NeverMounts: n.neverMounts(config, data), Slots: config.Slots, Socket: n.socket, Kubelet: n.kubelet, Organization: config.NodeOrg, MirrorHosts: listed, Version: version, Log: log}
 	if n.engine != nil {
 		agentConfig.Engine = n.engine
 	}

@@ -37,6 +37,7 @@ type upConfig struct {
 	AllowMounts []string     // directories that executions may mount
 	Networks    []string     // CIDR prefixes that registries of every organization may resolve to
 	Socket      socketConfig // where helpers of this machine ask
+	Kube        kubeConfig   // how a kubelet's questions are read
 	Slots       int          // executions at a time
 	Identity    []string     // "all", "none", or match patterns of images that the node's identity may pull with nothing configured
 	Admin       string       // name of the administrator that the first start makes
@@ -100,6 +101,7 @@ func (p *program) nodeFlags(c *cobra.Command, config *upConfig) {
 	f.StringSliceVar(&config.Networks, "private-network", splitList(p.env("PIER_PRIVATE_NETWORKS")), "CIDR prefix that any registry's hosts may resolve to, as those of private endpoints do; may be repeated (PIER_PRIVATE_NETWORKS, with commas)")
 	f.StringSliceVar(&config.Identity, "node-identity", splitList(p.variable("PIER_NODE_IDENTITY", "all")), `images that the identity of this node in its cloud pulls with no registry configured: "all" at that cloud's registries, "none", or match patterns (PIER_NODE_IDENTITY, with commas)`)
 	p.socketFlags(c, &config.Socket)
+	p.kubeFlags(c, &config.Kube)
 	f.IntVar(&config.Slots, "slots", slots, "executions at a time (PIER_SLOTS)")
 }
 

@@ -36,6 +36,10 @@ func Sockets(root bool, env func(string) string) []string {
 // DockerWithin is how long the agent takes at most to answer the Docker helper; the helper itself ends soon after.
 const DockerWithin = 4 * time.Second
 
+// KubeletWithin is the same for the kubelet's credential provider. The kubelet would wait for a minute, and by default pulls
+// one image at a time: the node's other pods wait too. It asks again after ten seconds, and finds ready what took longer.
+const KubeletWithin = 10 * time.Second
+
 // A Door says by which way somebody comes, and so how much is known: the Docker helper knows a host, the kubelet an image
 // without its tag, the mirror host and repository.
 type Door string
@@ -49,11 +53,10 @@ const (
 
 // An Ask is a question for a credential. Host is set by the Docker helper, Image by the others.
 type Ask struct {
-	Door                Door              `json:"door"`
-	Host                string            `json:"host,omitempty"`  // as the client has it: "registry.example.com:5000", "https://index.docker.io/v1/"
-	Image               string            `json:"image,omitempty"` // "host/repository", perhaps with tag and digest
-	ServiceAccountToken string            `json:"service_account_token,omitempty"`
-	Annotations         map[string]string `json:"annotations,omitempty"` // of that service account
+	Door                Door   `json:"door"`
+	Host                string `json:"host,omitempty"`  // as the client has it: "registry.example.com:5000", "https://index.docker.io/v1/"
+	Image               string `json:"image,omitempty"` // "host/repository", perhaps with tag and digest
+	ServiceAccountToken string `json:"service_account_token,omitempty"`
 }
 
 // A Reach says which images a lent credential is right for.
