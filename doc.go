@@ -48,8 +48,10 @@
 // # Floor 4 to 6: what combines them
 //
 // broker/ answers "which credential for this image, and why". agent/ is the node: it fetches work, shows the engine a
-// loopback end-point to pull from, and reports. server/ is the control plane over HTTP. cmd/ chooses implementations,
-// and is the only place that does; cmd/pier is the program.
+// loopback end-point to pull from, and reports. credhelper/ asks the agent for a credential, by hand and within
+// milliseconds; credhelper/docker is the protocol of Docker's credential helpers over it. server/ is the control plane over
+// HTTP. cmd/ chooses implementations, and is the only place that does; cmd/pier is the program, cmd/docker-credential-pier
+// the helper.
 //
 // test/ has what needs real engines, and bench/ will have what needs peers.
 package pierhead

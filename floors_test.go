@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path"
+	"slices"
 	"sort"
 	"strings"
 	"testing"
@@ -19,9 +20,9 @@ const modulePath = "pierhead.dev/pierhead"
 var floors = map[string]int{
 	"cmd/*": 6,
 
-	"server": 5, "agent": 5,
+	"server": 5, "agent": 5, "credhelper/*": 5,
 
-	"broker": 4,
+	"broker": 4, "credhelper": 4,
 
 	"secret/*": 3, "exchange/*": 3, "oci/*": 3, "blob/*": 3, "engine/*": 3, "store": 3, "dialect": 3,
 
@@ -134,6 +135,30 @@ func TestHelpersAndControlPlaneLinkNoCloudLibrary(t *testing.T) {
 	}
 	if looked < 3 {
 		t.Fatalf("only %d of the programs and rooms were found", looked)
+	}
+}
+
+// starters are the helpers that runtimes start for every pull, and what would double the time that takes.
+var starters = map[string][]string{
+	"cmd/docker-credential-pier": {"net", "net/http", "crypto/tls", "encoding/json", "github.com/spf13/cobra"},
+}
+
+func TestHelpersStartFast(t *testing.T) {
+	found := 0
+	for _, p := range listPackages(t) {
+		slow, ok := starters[roomOf(p.ImportPath)]
+		if !ok {
+			continue
+		}
+		found++
+		for _, dependency := range p.Deps {
+			if slices.Contains(slow, dependency) || strings.Contains(dependency, ".") && !strings.HasPrefix(dependency, modulePath) {
+				t.Errorf("%s links %s", p.ImportPath, dependency)
+			}
+		}
+	}
+	if found != len(starters) {
+		t.Errorf("%d of %d helpers were found", found, len(starters))
 	}
 }
 
