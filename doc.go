@@ -49,9 +49,9 @@
 //
 // broker/ answers "which credential for this image, and why". agent/ is the node: it fetches work, shows the engine a
 // loopback end-point to pull from, and reports. credhelper/ asks the agent for a credential, by hand and within
-// milliseconds; credhelper/docker is the protocol of Docker's credential helpers over it. server/ is the control plane over
-// HTTP. cmd/ chooses implementations, and is the only place that does; cmd/pier is the program, cmd/docker-credential-pier
-// the helper.
+// milliseconds; credhelper/docker is the protocol of Docker's credential helpers over it, credhelper/kubelet that of the
+// kubelet's credential providers. server/ is the control plane over HTTP. cmd/ chooses implementations, and is the only
+// place that does; cmd/pier is the program, cmd/docker-credential-pier and cmd/pier-credential-provider the helpers.
 //
 // test/ has what needs real engines, and bench/ will have what needs peers.
 package pierhead

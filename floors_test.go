@@ -140,7 +140,8 @@ func TestHelpersAndControlPlaneLinkNoCloudLibrary(t *testing.T) {
 
 // starters are the helpers that runtimes start for every pull, and what would double the time that takes.
 var starters = map[string][]string{
-	"cmd/docker-credential-pier": {"net", "net/http", "crypto/tls", "encoding/json", "github.com/spf13/cobra"},
+	"cmd/docker-credential-pier":   {"net", "net/http", "crypto/tls", "encoding/json", "github.com/spf13/cobra"},
+	"cmd/pier-credential-provider": {"net", "net/http", "crypto/tls", "github.com/spf13/cobra"},
 }
 
 func TestHelpersStartFast(t *testing.T) {

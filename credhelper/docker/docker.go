@@ -12,7 +12,6 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"pierhead.dev/pierhead/credhelper"
@@ -72,7 +71,7 @@ func Run(arguments []string, in io.Reader, out, errs io.Writer, agent Agent, ver
 	case "list":
 		return c.list(ctx)
 	case "store", "erase":
-		_, _ = c.read(ctx) // the client writes it, whatever becomes of it
+		_, _ = credhelper.ReadInput(ctx, c.in, maxInput) // the client writes it, whatever becomes of it
 		return c.fail("credentials are neither kept nor forgotten here: the Pierhead agent of this node lends those of the organization's registries",
 			"an organization admin changes them: pier registry add, pier registry update; to log in by yourself, take this helper out of the client's configuration")
 	case "version", "--version", "-v":
@@ -84,11 +83,11 @@ func Run(arguments []string, in io.Reader, out, errs io.Writer, agent Agent, ver
 }
 
 func (c call) get(ctx context.Context) int {
-	text, err := c.read(ctx)
+	text, err := credhelper.ReadInput(ctx, c.in, maxInput)
 	if err != nil {
 		return c.fail("what the client asked for could not be read: "+err.Error(), "")
 	}
-	server := oneLine(text)
+	server := credhelper.OneLine(string(text))
 	if server == "" {
 		return c.say(1, noServer+"\n")
 	}
@@ -129,28 +128,6 @@ func (c call) list(ctx context.Context) int {
 	return c.say(0, string(append(answer, "}\n"...)))
 }
 
-// read takes all of stdin, in bounded size and time.
-func (c call) read(ctx context.Context) (string, error) {
-	type result struct {
-		text []byte
-		err  error
-	}
-	done := make(chan result, 1)
-	go func() {
-		text, err := io.ReadAll(io.LimitReader(c.in, maxInput+1))
-		done <- result{text, err}
-	}()
-	select {
-	case r := <-done:
-		if r.err == nil && len(r.text) > maxInput {
-			return "", errors.New("it is too long")
-		}
-		return string(r.text), r.err
-	case <-ctx.Done():
-		return "", errors.New("it did not come to an end in time")
-	}
-}
-
 // say writes to stdout. Where nobody reads, the exit code says that too.
 func (c call) say(code int, text string) int {
 	if _, err := io.WriteString(c.out, text); err != nil {
@@ -162,20 +139,15 @@ func (c call) say(code int, text string) int {
 // fail says on stdout, in the one line that clients show, what went wrong, and on stderr what to do.
 func (c call) fail(reason, hint string) int {
 	if hint != "" {
-		_, _ = io.WriteString(c.errs, "Hint: "+oneLine(hint)+"\n")
+		_, _ = io.WriteString(c.errs, "Hint: "+credhelper.OneLine(hint)+"\n")
 	}
-	return c.say(1, "pierhead: "+oneLine(reason)+"\n")
+	return c.say(1, "pierhead: "+credhelper.OneLine(reason)+"\n")
 }
 
 // tell says something on stderr only.
 func (c call) tell(text, hint string) {
-	_, _ = io.WriteString(c.errs, "docker-credential-pier: "+oneLine(text)+"\n")
+	_, _ = io.WriteString(c.errs, "docker-credential-pier: "+credhelper.OneLine(text)+"\n")
 	if hint != "" {
-		_, _ = io.WriteString(c.errs, "Hint: "+oneLine(hint)+"\n")
+		_, _ = io.WriteString(c.errs, "Hint: "+credhelper.OneLine(hint)+"\n")
 	}
-}
-
-// oneLine puts a text on one line, without what a terminal could take for a command.
-func oneLine(text string) string {
-	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r <= ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 }), " ")
 }

@@ -53,11 +53,10 @@ const (
 
 // An Ask is a question for a credential. Host is set by the Docker helper, Image by the others.
 type Ask struct {
-	Door                Door              `json:"door"`
-	Host                string            `json:"host,omitempty"`  // as the client has it: "registry.example.com:5000", "https://index.docker.io/v1/"
-	Image               string            `json:"image,omitempty"` // "host/repository", perhaps with tag and digest
-	ServiceAccountToken string            `json:"service_account_token,omitempty"`
-	Annotations         map[string]string `json:"annotations,omitempty"` // of that service account
+	Door                Door   `json:"door"`
+	Host                string `json:"host,omitempty"`  // as the client has it: "registry.example.com:5000", "https://index.docker.io/v1/"
+	Image               string `json:"image,omitempty"` // "host/repository", perhaps with tag and digest
+	ServiceAccountToken string `json:"service_account_token,omitempty"`
 }
 
 // A Reach says which images a lent credential is right for.

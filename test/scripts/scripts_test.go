@@ -46,7 +46,7 @@ func TestScripts(t *testing.T) {
 func build(t *testing.T) string {
 	t.Helper()
 	directory := t.TempDir()
-	command := exec.Command("go", "build", "-trimpath", "-o", directory+"/", "pierhead.dev/pierhead/cmd/pier", "pierhead.dev/pierhead/test/demo/prepare", "pierhead.dev/pierhead/test/demo/train")
+	command := exec.Command("go", "build", "-trimpath", "-o", directory+"/", "pierhead.dev/pierhead/cmd/pier", "pierhead.dev/pierhead/cmd/pier-credential-provider", "pierhead.dev/pierhead/test/demo/prepare", "pierhead.dev/pierhead/test/demo/train")
 	command.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if output, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("building pier: %v\n%s", err, output)
