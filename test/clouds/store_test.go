@@ -1,18 +1,13 @@
 package clouds
 
 import (
-	"context"
-	"fmt"
-	"net"
 	"net/http"
 	"net/http/httputil"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -31,39 +26,11 @@ type store struct {
 // startStore runs one until the end of the test.
 func startStore(t *testing.T, w *world) *store {
 	t.Helper()
-	s := &store{address: machine.FreeAddress(t)}
+	s := &store{address: machine.Distribution(t, filepath.Join(w.dir, "registry"), "")}
 	var err error
 	s.train, err = os.ReadFile(built("train"))
 	must(t, err)
-	config := fmt.Sprintf("version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: %q}}\nhttp: {addr: %q}\n",
-		filepath.Join(w.dir, "registry"), s.address)
-	path := filepath.Join(w.dir, "registry.yml")
-	must(t, os.WriteFile(path, []byte(config), 0o600))
-	log, err := os.Create(filepath.Join(w.dir, "registry.log"))
-	must(t, err)
-	defer log.Close()
-	command := exec.Command("docker-registry", "serve", path)
-	command.Env, command.Stdout, command.Stderr = append(os.Environ(), "OTEL_TRACES_EXPORTER=none"), log, log
-	must(t, command.Start())
-	t.Cleanup(func() {
-		_ = command.Process.Kill()
-		_ = command.Wait() // it was killed
-	})
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	for {
-		connection, err := new(net.Dialer).DialContext(ctx, "tcp", s.address)
-		if err == nil {
-			must(t, connection.Close())
-			return s
-		}
-		select {
-		case <-ctx.Done():
-			said, _ := os.ReadFile(log.Name())
-			t.Fatalf("docker-registry does not listen:\n%s", said)
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
+	return s
 }
 
 // behind is the part of the store with the images of a host, for those whom a door let in.

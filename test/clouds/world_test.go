@@ -23,7 +23,7 @@ import (
 type world struct {
 	dir   string
 	store *store
-	ca    *authority
+	ca    *machine.Authority
 
 	mu       sync.Mutex
 	hosts    map[string]http.Handler           // by name
@@ -39,10 +39,10 @@ func newWorld(t *testing.T) *world {
 	need(t)
 	w := &world{dir: machine.Scratch(t, machine.Remove(t)), hosts: map[string]http.Handler{}, requests: map[string][]string{}}
 	w.store = startStore(t, w)
-	w.ca = newAuthority(t)
-	must(t, os.WriteFile(w.roots(), w.ca.pem, 0o600))
+	w.ca = machine.NewAuthority(t)
+	must(t, os.WriteFile(w.roots(), w.ca.PEM, 0o600))
 	w.serveNames(t)
-	doors := &tls.Config{GetCertificate: w.ca.certificate}
+	doors := &tls.Config{GetCertificate: w.ca.Certificate}
 	w.serve(t, internet+":443", doors, http.HandlerFunc(w.front))
 	for _, address := range []string{metadata, taskMetadata, podMetadata} {
 		w.serve(t, address+":80", nil, w.link(address))

@@ -12,13 +12,19 @@ import (
 	"pierhead.dev/pierhead/engine/docker"
 )
 
+// A Setting is a further one of daemon.json.
+type Setting struct {
+	Name  string
+	Value any
+}
+
 // Dockerd runs a dockerd in dir that leaves nothing behind: its mounts and its processes are in namespaces that end with
 // it. It shares the machine's network, where the test's registry is, and is told to leave that alone, unless it shall
 // have a bridge. It ends with the test.
-func Dockerd(t *testing.T, dir string, bridge bool) (address string) {
+func Dockerd(t *testing.T, dir string, bridge bool, more ...Setting) (address string) {
 	t.Helper()
 	socket := filepath.Join(dir, "d.sock")
-	must(t, os.WriteFile(filepath.Join(dir, "d.json"), settings(t, dir, socket, bridge), 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, "d.json"), settings(t, dir, socket, bridge, more), 0o600))
 	log, err := os.Create(filepath.Join(dir, "d.log"))
 	must(t, err)
 	defer log.Close()
@@ -57,7 +63,7 @@ func Dockerd(t *testing.T, dir string, bridge bool) (address string) {
 	}
 }
 
-func settings(t *testing.T, dir, socket string, bridge bool) []byte {
+func settings(t *testing.T, dir, socket string, bridge bool, more []Setting) []byte {
 	t.Helper()
 	settings := map[string]any{
 		"data-root": filepath.Join(dir, "data"), "exec-root": filepath.Join(dir, "exec"), "pidfile": filepath.Join(dir, "d.pid"),
@@ -69,6 +75,9 @@ func settings(t *testing.T, dir, socket string, bridge bool) []byte {
 		settings["bip"] = "10.87.66.1/24"
 	} else {
 		settings["bridge"], settings["iptables"], settings["ip6tables"], settings["ip-forward"] = "none", false, false, false
+	}
+	for _, one := range more {
+		settings[one.Name] = one.Value
 	}
 	content, err := json.Marshal(settings)
 	must(t, err)

@@ -1,4 +1,4 @@
-package clouds
+package machine
 
 import (
 	"crypto/ecdsa"
@@ -14,13 +14,14 @@ import (
 	"time"
 )
 
-// An authority signs a certificate for every name that is asked for.
-type authority struct {
-	pem         []byte
-	certificate func(hello *tls.ClientHelloInfo) (*tls.Certificate, error)
+// An Authority signs a certificate for every name that is asked for.
+type Authority struct {
+	PEM         []byte // what those trust who trust it
+	Certificate func(hello *tls.ClientHelloInfo) (*tls.Certificate, error)
 }
 
-func newAuthority(t *testing.T) *authority {
+// NewAuthority makes one for a day.
+func NewAuthority(t *testing.T) *Authority {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(t, err)
@@ -30,10 +31,10 @@ func newAuthority(t *testing.T) *authority {
 	must(t, err)
 	root, err := x509.ParseCertificate(der)
 	must(t, err)
-	a := &authority{pem: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})}
+	a := &Authority{PEM: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})}
 	var mu sync.Mutex
 	issued := map[string]*tls.Certificate{}
-	a.certificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	a.Certificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		if known := issued[hello.ServerName]; known != nil {
