@@ -34,6 +34,7 @@ type decision struct {
 	way     pierhead.Registry
 	pattern string
 	push    bool // the login is for pushing
+	away    bool // the login leaves the agent: it is the latest
 	// passed is why step 3 was passed over though the image is at a cloud's registry, or "".
 	passed string
 }

@@ -20,7 +20,13 @@ import (
 // then each repository has its own.
 func (b *Broker) credential(ctx context.Context, d decision, reference image.Reference, stale *credential.Credential) (credential.Credential, error) {
 	key := keyOf(d, reference)
-	c, err := b.logins.get(ctx, key, stale, b.fetch(d, reference, stale))
+	get := func() (credential.Credential, error) {
+		if d.away {
+			return b.logins.latest(ctx, key, b.fetch(d, reference, stale))
+		}
+		return b.logins.get(ctx, key, stale, b.fetch(d, reference, stale))
+	}
+	c, err := get()
 	// A mismatch may be that of another repository, whose asker came first and whose answer this one waited for.
 	if !c.IsForPart() && !errors.Is(err, exchange.ErrHostMismatch) {
 		return c, err
@@ -28,7 +34,7 @@ func (b *Broker) credential(ctx context.Context, d decision, reference image.Ref
 	if key.repository = reference.Repository(); key.repository == "" {
 		key.repository = "/" // only the host is known: whoever came before was perhaps given the login of one part
 	}
-	return b.logins.get(ctx, key, stale, b.fetch(d, reference, stale))
+	return get()
 }
 
 // fetch makes a login, by what the secret held before where what it holds now was refused.

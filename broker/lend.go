@@ -64,6 +64,7 @@ func (b *Broker) lending(ctx context.Context, q Question) (lending, error) {
 	if err != nil {
 		return l, err
 	}
+	l.away = true
 	l.login, err = b.credential(ctx, l.decision, q.Reference, nil)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):

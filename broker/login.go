@@ -51,6 +51,7 @@ type login struct {
 	renewAt    time.Time
 	until      time.Time // it is not handed out from then on, even if no other can be had
 	after      string    // ID of the refused login that this one was fetched to replace, or ""
+	before     *login    // the one that it replaces, until ready is closed
 
 	usedAt time.Time
 }
@@ -67,7 +68,7 @@ func (l *logins) get(ctx context.Context, key loginKey, stale *credential.Creden
 	entry := l.entries[key]
 	if entry == nil || l.outdated(entry, stale) {
 		before := entry
-		entry = &login{ready: make(chan struct{})}
+		entry = &login{ready: make(chan struct{}), before: before}
 		if stale != nil {
 			entry.after = stale.ID()
 		}
@@ -109,6 +110,7 @@ func (l *logins) fetch(ctx context.Context, key loginKey, entry, before *login, 
 	defer l.mu.Unlock()
 	defer close(entry.ready)
 	now := l.now()
+	entry.before = nil
 	entry.obtained = began // a life counts from when it was asked for: rather too early than too late
 	switch {
 	case err == nil && c.Expires().IsZero():
