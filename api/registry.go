@@ -32,6 +32,7 @@ type Registry struct {
 	Sample          string     `json:"sample,omitempty" doc:"An image that the check asks for: a whole reference, or REPOSITORY[:TAG] where match has one host."`
 	// CreateRepositories is of use for ECR only, where a push to a repository that is not there fails.
 	CreateRepositories bool       `json:"create_repositories,omitempty" doc:"Whether a push makes the repository first where it is not there (ecr)."`
+	Helper             string     `json:"helper,omitempty" enum:"whole-host" doc:"whole-host: the Docker credential helper, which is asked for a host and never learns the repository, lends this login for all of the host. Absent: only where this registry covers the whole host, and no other has a part of it."`
 	Check              *Check     `json:"check,omitempty" doc:"What the last check of the credential found; absent: no node has looked yet. Ignored in requests and files."`
 	CreatedAt          *time.Time `json:"created_at,omitempty" doc:"Ignored in requests and files."`
 	UpdatedAt          *time.Time `json:"updated_at,omitempty" doc:"Sent back in an update, it refuses the update when somebody else changed the registry since; ignored in files."`
@@ -181,6 +182,9 @@ func (r Registry) Noun() (pierhead.Registry, error) {
 	default:
 		return noun, pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("when_refused is %q", r.WhenRefused), "it is anonymous or fail")
 	}
+	if noun.Helper != "" && noun.Helper != pierhead.HelperWholeHost {
+		return noun, pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("helper is %q", r.Helper), "it is whole-host, or absent")
+	}
 	return noun, nil
 }
 
@@ -225,7 +229,7 @@ func (r Registry) plainNoun() pierhead.Registry {
 			AssumeRole: r.Credential.AssumeRole, ExternalID: r.Credential.ExternalID, Impersonate: r.Credential.Impersonate},
 		WhenRefused: pierhead.WhenRefused(r.WhenRefused),
 		Projects:    pierhead.ProjectScope{All: true}, PlainHTTP: r.PlainHTTP, CA: r.CA, Realms: r.Realms, PrivateNetworks: r.PrivateNetworks,
-		Proxy: r.Proxy, Sample: r.Sample, CreateRepositories: r.CreateRepositories, Check: r.Check.Noun(),
+		Proxy: r.Proxy, Sample: r.Sample, CreateRepositories: r.CreateRepositories, Helper: pierhead.HelperScope(r.Helper), Check: r.Check.Noun(),
 		CreatedAt: nounTime(r.CreatedAt), UpdatedAt: nounTime(r.UpdatedAt),
 	}
 	if noun.WhenRefused == "" {
@@ -249,7 +253,7 @@ func RegistryOf(r pierhead.Registry, organization string) Registry {
 		Credential: Credential{Secret: r.Credential.Secret, Identity: string(r.Credential.Identity), AssumeRole: r.Credential.AssumeRole,
 			ExternalID: r.Credential.ExternalID, Impersonate: r.Credential.Impersonate},
 		PlainHTTP: r.PlainHTTP, CA: r.CA, Realms: r.Realms, PrivateNetworks: r.PrivateNetworks,
-		Proxy: r.Proxy, Sample: r.Sample, CreateRepositories: r.CreateRepositories, Check: CheckOf(r.Check),
+		Proxy: r.Proxy, Sample: r.Sample, CreateRepositories: r.CreateRepositories, Helper: string(r.Helper), Check: CheckOf(r.Check),
 		CreatedAt: timeOf(r.CreatedAt), UpdatedAt: timeOf(r.UpdatedAt),
 	}
 	if r.Credential.Sealed != "" {

@@ -55,7 +55,7 @@ func sealedRegistry() pierhead.Registry {
 		ID: "reg_1", OrganizationID: "org_1", Name: "r", Type: pierhead.RegistryGeneric, Enabled: true,
 		Match: []string{"b.example/*", "a.example/x/*", "b.example/y"}, Credential: pierhead.RegistryCredential{Sealed: "sealed:v1:0011223344556677:c2VjcmV0"},
 		WhenRefused: pierhead.RefusedFail, Projects: pierhead.ProjectScope{All: true}, PlainHTTP: true, CA: "pem", Realms: []string{"r.example"},
-		PrivateNetworks: []string{"10.0.0.0/8"}, CreatedAt: then, UpdatedAt: then,
+		PrivateNetworks: []string{"10.0.0.0/8"}, Helper: pierhead.HelperWholeHost, CreatedAt: then, UpdatedAt: then,
 	}
 }
 

@@ -177,3 +177,16 @@ func checkCreate(r *pierhead.Registry) error {
 	}
 	return nil
 }
+
+// checkHelper refuses a scope under which nothing could be lent: whoever asks at a node's socket names no project.
+func checkHelper(r *pierhead.Registry) error {
+	switch {
+	case r.Helper == "":
+		return nil
+	case r.Helper != pierhead.HelperWholeHost:
+		return badInput("helper: there is no choice %q", "it is whole-host, or left out", cut(string(r.Helper)))
+	case !r.Projects.All:
+		return badInput("helper: the Docker helper of a node asks for no project, and this registry is for some projects only", "open it to all projects, or leave helper out")
+	}
+	return nil
+}

@@ -217,6 +217,9 @@ func (k *call) noteRegistry(r pierhead.Registry) {
 	default:
 		k.note("projects", strings.Join(r.Projects.Names, " "))
 	}
+	if r.Helper != "" {
+		k.note("helper", string(r.Helper))
+	}
 	switch {
 	case r.Credential.Secret != "":
 		k.note("credential", r.Credential.Secret)

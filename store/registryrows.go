@@ -28,6 +28,7 @@ type storedSettings struct {
 	Proxy              string `json:"proxy,omitempty"`
 	Sample             string `json:"sample,omitempty"`
 	CreateRepositories bool   `json:"create_repositories,omitempty"`
+	Helper             string `json:"helper,omitempty"`
 }
 
 func settingsOf(r pierhead.Registry) (string, error) {
@@ -37,6 +38,7 @@ func settingsOf(r pierhead.Registry) (string, error) {
 		stored.PlainHTTP, stored.CA, stored.Realms, stored.PrivateNetworks = r.PlainHTTP, r.CA, r.Realms, r.PrivateNetworks
 		stored.Identity, stored.AssumeRole, stored.ExternalID = string(r.Credential.Identity), r.Credential.AssumeRole, r.Credential.ExternalID
 		stored.Impersonate, stored.Proxy, stored.Sample, stored.CreateRepositories = r.Credential.Impersonate, r.Proxy, r.Sample, r.CreateRepositories
+		stored.Helper = string(r.Helper)
 	}
 	text, err := json.Marshal(stored)
 	return string(text), err
@@ -59,7 +61,7 @@ func scanRegistry(row scanner) (pierhead.Registry, error) {
 	r.Match, r.WhenRefused = stored.Match, pierhead.WhenRefused(stored.WhenRefused)
 	r.Credential = pierhead.RegistryCredential{Secret: stored.Secret, Sealed: pierhead.Sealed(stored.Sealed), Identity: pierhead.Identity(stored.Identity),
 		AssumeRole: stored.AssumeRole, ExternalID: stored.ExternalID, Impersonate: stored.Impersonate}
-	r.Proxy, r.Sample, r.CreateRepositories = stored.Proxy, stored.Sample, stored.CreateRepositories
+	r.Proxy, r.Sample, r.CreateRepositories, r.Helper = stored.Proxy, stored.Sample, stored.CreateRepositories, pierhead.HelperScope(stored.Helper)
 	r.PlainHTTP, r.CA, r.Realms, r.PrivateNetworks = stored.PlainHTTP, stored.CA, stored.Realms, stored.PrivateNetworks
 	return r, nil
 }

@@ -46,7 +46,7 @@ func (k *call) checkedRegistry(o owner, r pierhead.Registry) (pierhead.Registry,
 		}
 		return r, k.checkTies(o, r)
 	}
-	for _, check := range []func(*pierhead.Registry) error{checkType, checkMatch, checkCredential, checkCA, checkRealms, checkNetworks, checkProxy, checkSample, checkCreate} {
+	for _, check := range []func(*pierhead.Registry) error{checkType, checkMatch, checkCredential, checkCA, checkRealms, checkNetworks, checkProxy, checkSample, checkCreate, checkHelper} {
 		if err := check(&r); err != nil {
 			return r, err
 		}
@@ -62,7 +62,7 @@ func (k *call) checkHosted(o owner, r *pierhead.Registry) error {
 	want := k.store.hosted.placed(pierhead.Registry{Type: pierhead.RegistryHosted}, o.name)
 	same := (r.Type == "" || r.Type == want.Type) && (len(r.Match) == 0 || slices.Equal(r.Match, want.Match)) &&
 		r.Credential == pierhead.RegistryCredential{} && (!r.PlainHTTP || want.PlainHTTP) && r.CA == "" && len(r.Realms) == 0 && len(r.PrivateNetworks) == 0 &&
-		r.Proxy == "" && r.Sample == "" && !r.CreateRepositories
+		r.Proxy == "" && r.Sample == "" && !r.CreateRepositories && r.Helper == ""
 	if !same {
 		return badInput("the predefined registry %s can only be switched on and off and limited to projects", "add a registry of your own for anything else", r.Name)
 	}

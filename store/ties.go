@@ -28,5 +28,28 @@ func (k *call) checkTies(o owner, r pierhead.Registry) error {
 			return conflict("match: %v", "make one of the patterns more specific, or limit the registries to different projects", c)
 		}
 	}
+	return checkHelpers(o, r, all)
+}
+
+// checkHelpers refuses a second registry whose login would be lent for the whole of one host.
+func checkHelpers(o owner, r pierhead.Registry, all []pierhead.Registry) error {
+	if r.Helper == "" {
+		return nil
+	}
+	table, err := resolve.Compile(slices.DeleteFunc(all, func(other pierhead.Registry) bool { return other.Helper == "" }))
+	if err != nil {
+		return fmt.Errorf("registries of %s: %w", o.name, err)
+	}
+	for _, host := range table.LiteralHosts() {
+		opted := table.AtHost(resolve.Question{Host: host})
+		if len(opted) < 2 || !slices.ContainsFunc(opted, func(c resolve.Candidate) bool { return c.Registry.ID == r.ID }) {
+			continue
+		}
+		other := opted[0].Registry
+		if other.ID == r.ID {
+			other = opted[1].Registry
+		}
+		return conflict("helper: registry %s is the one whose login is lent for all of %s", "an organization admin takes it out there first: pier registry update "+other.Name+" --helper ''", other.Name, host)
+	}
 	return nil
 }

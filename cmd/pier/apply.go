@@ -100,7 +100,7 @@ func (p *program) applyObject(ctx context.Context, client *api.Client, o api.Obj
 	if err != nil {
 		return applied{}, err
 	}
-	p.warnOfPatterns(r.Match)
+	p.warnOf(r)
 	one := applied{"registry", organization + "/" + r.Name, "updated"}
 	_, err = client.Registry(ctx, organization, r.Name)
 	if errors.Is(err, pierhead.ErrNotFound) {

@@ -96,7 +96,7 @@ func (p *program) saveRegistry(c *cobra.Command, f *registryFlags, begin func(co
 	if err != nil {
 		return err
 	}
-	p.warnOfPatterns(r.Match)
+	p.warnOf(r)
 	saved, err := save(client, ctx, organization, r)
 	if err != nil {
 		return err
@@ -125,9 +125,16 @@ func (p *program) noteCheck(saved api.Registry, noTest bool) {
 	}
 }
 
-// warnOfPatterns tells of patterns that are right but probably not what was meant.
-func (p *program) warnOfPatterns(match []string) {
-	for _, text := range match {
+// warnOf tells of patterns that are right but probably not what was meant, and of what helper: whole-host gives away.
+func (p *program) warnOf(r api.Registry) {
+	if r.Helper == string(pierhead.HelperWholeHost) {
+		where := "its hosts"
+		if hosts, all := image.LiteralHosts(r.Match); all {
+			where = strings.Join(hosts, " and ")
+		}
+		p.note("Warning: with helper: whole-host the login is lent to whoever may ask at a node's socket, for every image of %s, also for those that the registry does not cover.", where)
+	}
+	for _, text := range r.Match {
 		pattern, err := image.ParsePattern(text)
 		if err != nil {
 			continue // the server refuses it, with the reason
@@ -217,7 +224,7 @@ func (p *program) showRegistry(r api.Registry) error {
 		return fields("Registry", r.Organization+"/"+r.Name, "ID", r.ID, "Type", r.Type, "Enabled", yesNo(r.Enabled == nil || *r.Enabled),
 			"Match", strings.Join(r.Match, " "), "Credential", credentialWords(r), "When refused", r.WhenRefused, "Projects", projectWords(r.Projects),
 			"Plain HTTP", yesNo(r.PlainHTTP), "CA", caWords(r.CA), "Realms", strings.Join(r.Realms, " "),
-			"Private networks", strings.Join(r.PrivateNetworks, " "), "Proxy", r.Proxy, "Sample", r.Sample, "Makes repositories", createWords(r), "Check", checkWords(r.Check),
+			"Private networks", strings.Join(r.PrivateNetworks, " "), "Proxy", r.Proxy, "Sample", r.Sample, "Makes repositories", createWords(r), "Helper", r.Helper, "Check", checkWords(r.Check),
 			"Finding", finding(r.Check), "Updated", whenOr(r.UpdatedAt, ""))
 	})
 }

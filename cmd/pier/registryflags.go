@@ -32,6 +32,7 @@ type registryFlags struct {
 	proxy        string
 	sample       string
 	create       bool
+	helper       string
 	enable       bool
 	disable      bool
 	noTest       bool
@@ -59,6 +60,7 @@ func (f *registryFlags) register(c *cobra.Command) {
 	flags.StringVar(&f.proxy, "proxy", "", "http://HOST:PORT or https://HOST:PORT through which registry, token servers and storage are reached")
 	flags.StringVar(&f.sample, "sample", "", "image that the check asks for")
 	flags.BoolVar(&f.create, "create-repositories", false, "ecr: a push makes a repository that is not there")
+	flags.StringVar(&f.helper, "helper", "", "whole-host: docker-credential-pier lends the login for all of the host, though it covers a part; '' takes it back")
 	flags.BoolVar(&f.enable, "enable", false, "use it")
 	flags.BoolVar(&f.disable, "disable", false, "do not use it")
 	flags.BoolVar(&f.noTest, "no-test", false, "save it without having a node prove the login")
@@ -91,6 +93,7 @@ func (f *registryFlags) apply(c *cobra.Command, r *api.Registry) error {
 	given := c.Flags().Changed
 	for flag, field := range map[string]struct{ from, to *string }{
 		"type": {&f.kind, &r.Type}, "when-refused": {&f.whenRefused, &r.WhenRefused}, "proxy": {&f.proxy, &r.Proxy}, "sample": {&f.sample, &r.Sample},
+		"helper": {&f.helper, &r.Helper},
 	} {
 		if given(flag) {
 			*field.to = *field.from

@@ -20,6 +20,7 @@ var registryTests = []test{
 	{"RegistryComesBackAsSaved", testRegistryRoundTrip},
 	{"UpdateNoticesAnotherUpdate", testRegistryUpdate},
 	{"TiesAreRefused", testTies},
+	{"OneHelperForAHost", testHelperScope},
 	{"PredefinedRegistry", testHostedRegistry},
 	{"ProjectScope", testProjectScope},
 	{"DeleteTellsReach", testRegistryDelete},
@@ -109,6 +110,37 @@ func testRegistryUpdate(t *testing.T, w *world) {
 	w.wants(err, pierhead.ErrConflict)
 	_, err = w.UpdateRegistry(w.ctx, w.alice, "acme", registry("nothing", "quay.io/*"))
 	w.wants(err, pierhead.ErrNotFound, "nothing")
+}
+
+// helper: whole-host is kept, logged, and no two registries say it for one host.
+func testHelperScope(t *testing.T, w *world) {
+	one, two := registry("one", "quay.io/one/*"), registry("two", "gcr.io/two/*", "QUAY.io/two/*")
+	one.Helper = pierhead.HelperWholeHost
+	_, err := w.CreateRegistry(w.ctx, w.alice, "acme", one)
+	w.must(err)
+	if got, err := w.Registry(w.ctx, w.alice, "acme", "one"); err != nil || got.Helper != pierhead.HelperWholeHost {
+		t.Errorf("read %+v, %v", got, err)
+	}
+	if e := w.lastEntry(w.alice, "acme", "registry.create"); e.Detail["helper"] != "whole-host" {
+		t.Errorf("logged %+v", e)
+	}
+	two, err = w.CreateRegistry(w.ctx, w.alice, "acme", two)
+	w.must(err)
+	if e := w.lastEntry(w.alice, "acme", "registry.create"); e.Detail["helper"] != "" {
+		t.Errorf("logged %+v", e)
+	}
+	two.Helper = pierhead.HelperWholeHost
+	_, err = w.UpdateRegistry(w.ctx, w.alice, "acme", two)
+	w.wants(err, pierhead.ErrConflict, "registry one")
+	two.Match = []string{"gcr.io/two/*"}
+	two, err = w.UpdateRegistry(w.ctx, w.alice, "acme", two)
+	w.must(err)
+	two.Match, two.Enabled = []string{"quay.io/two/*"}, false // it is looked at when somebody enables it
+	two, err = w.UpdateRegistry(w.ctx, w.alice, "acme", two)
+	w.must(err)
+	two.Enabled = true
+	_, err = w.UpdateRegistry(w.ctx, w.alice, "acme", two)
+	w.wants(err, pierhead.ErrConflict, "quay.io")
 }
 
 func testTies(t *testing.T, w *world) {

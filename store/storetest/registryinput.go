@@ -100,6 +100,10 @@ func testRegistryInput(t *testing.T, w *world) {
 		{"proxy", func(r *pierhead.Registry) { r.Proxy = "http://proxy:3128/path" }},
 		{"not covered", func(r *pierhead.Registry) { r.Sample = "ghcr.io/acme/app:1" }},
 		{"sample", func(r *pierhead.Registry) { r.Sample = "Not An Image" }},
+		{"helper", func(r *pierhead.Registry) { r.Helper = "everything" }},
+		{"for some projects only", func(r *pierhead.Registry) {
+			r.Helper, r.Projects = pierhead.HelperWholeHost, pierhead.ProjectScope{Names: []string{"train"}}
+		}},
 		{"make repositories by themselves", func(r *pierhead.Registry) { r.CreateRepositories = true }},
 		{"file:", func(r *pierhead.Registry) { r.Credential.Secret = "nothing" }},
 		{"one word", func(r *pierhead.Registry) { r.Credential.Secret = "file:../../etc/shadow" }},
