@@ -3,11 +3,15 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"pierhead.dev/pierhead"
 	"pierhead.dev/pierhead/api"
+	"pierhead.dev/pierhead/image"
+	"pierhead.dev/pierhead/internal/doors"
 )
 
 func (p *program) explainCommand() *cobra.Command {
@@ -15,13 +19,47 @@ func (p *program) explainCommand() *cobra.Command {
 	c := &cobra.Command{Use: "explain IMAGE", Short: "Which credential an image gets, and why", Args: arguments("IMAGE"),
 		Long: `Tell which credential a pull of an image would use, and why: every candidate registry with the
 rule that accepted or refused it, and the steps of precedence. A node answers, by the same code
-that pulls; the credential's value is never shown.`,
-		Example: "  pier explain myregistry.azurecr.io/ml-training:v2.0 --project acme/vision"}
+that pulls; the credential's value is never shown.
+
+With --door it is what one of a node's runtimes would get: Docker's helper (docker) is told the host
+only, the kubelet's plugin (kubelet) and the mirror (mirror) host and repository. On a machine with
+an agent, its own agent answers, also while the server is away; with --org or --project the server
+asks one of that organization's nodes.`,
+		Example: `  pier explain myregistry.azurecr.io/ml-training:v2.0 --project acme/vision
+  pier explain --door docker quay.io/acme/app`}
+	c.Flags().StringVar(&request.Door, "door", "", "docker, kubelet or mirror: as a node's runtime sees it")
 	c.Flags().StringVar(&request.Project, "project", "", "as a project sees it, OWNER/NAME (PIER_PROJECT)")
 	c.Flags().StringVar(&request.Organization, "org", "", "as an organization's node sees it that knows no project")
-	c.RunE = p.call(func(ctx context.Context, client *api.Client, arguments []string) error {
+	c.RunE = func(c *cobra.Command, arguments []string) error {
 		request.Image = arguments[0]
-		if request.Project == "" {
+		if request.Door != "" && request.Project == "" && request.Organization == "" && p.mayAskAgent(c.Context()) {
+			return p.explainHere(c.Context(), request)
+		}
+		return p.explainAtServer(c, request)
+	}
+	return c
+}
+
+// explainHere asks the agent of this machine what a door of its own would get.
+func (p *program) explainHere(ctx context.Context, request api.ExplainRequest) error {
+	reference, err := image.Parse(request.Image)
+	if err != nil {
+		return pierhead.NewProblem(pierhead.ErrBadInput, err.Error(), "")
+	}
+	if _, err := api.KnownAt(request.Door, reference); err != nil {
+		return err
+	}
+	var e api.Explanation
+	if err := p.askAgent(ctx, http.MethodPost, doors.PathExplain, doors.Ask{Door: doors.Door(request.Door), Image: request.Image}, &e); err != nil {
+		return err
+	}
+	return p.print(e, func() string { return explanationText(e) })
+}
+
+// explainAtServer asks the server, which asks a node.
+func (p *program) explainAtServer(c *cobra.Command, request api.ExplainRequest) error {
+	return p.call(func(ctx context.Context, client *api.Client, _ []string) error {
+		if request.Project == "" && request.Door == "" { // what asks at a door names no project
 			request.Project = p.env("PIER_PROJECT")
 		}
 		if request.Project == "" && request.Organization == "" {
@@ -36,8 +74,7 @@ that pulls; the credential's value is never shown.`,
 			return err
 		}
 		return p.print(e, func() string { return explanationText(e) })
-	})
-	return c
+	})(c, nil)
 }
 
 func explanationText(e api.Explanation) string {
@@ -51,7 +88,7 @@ func explanationText(e api.Explanation) string {
 	case e.Organization != "":
 		whom = e.Organization + ", no project"
 	}
-	text.WriteString(fields("Image", e.Image.Canonical, "For", whom, "Answered by", e.From))
+	text.WriteString(fields("Image", e.Image.Canonical, "Asked by", doorWords(doors.Door(e.Door)), "For", whom, "Answered by", e.From))
 	fmt.Fprintf(&text, "\n%s\n", e.Sentence)
 	if c := e.Credential; c != nil {
 		expires := "does not expire by itself"

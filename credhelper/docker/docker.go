@@ -30,6 +30,9 @@ const within = doors.DockerWithin + 700*time.Millisecond
 // maxInput bounds stdin, in bytes, as Docker's own library does.
 const maxInput = 64 << 10
 
+// maxServer bounds the name of a server, in bytes: no host has more than 253.
+const maxServer = 1 << 10
+
 // hubKey is what Docker's clients call Docker Hub.
 const hubKey = "https://index.docker.io/v1/"
 
@@ -88,8 +91,11 @@ func (c call) get(ctx context.Context) int {
 		return c.fail("what the client asked for could not be read: "+err.Error(), "")
 	}
 	server := credhelper.OneLine(string(text))
-	if server == "" {
+	switch {
+	case server == "":
 		return c.say(1, noServer+"\n")
+	case len(server) > maxServer:
+		return c.fail("the client asks for a server whose name is too long to be one", "")
 	}
 	loan, err := c.agent.Lend(ctx, doors.Ask{Door: doors.Docker, Host: server})
 	switch {

@@ -95,6 +95,9 @@ func TestGetWithoutAServer(t *testing.T) {
 		}
 	}
 	agent := &known{err: none()}
+	if code, out, _ := run(agent, strings.NewReader(strings.Repeat("a", maxServer+1)), "get"); code != 1 || !strings.HasPrefix(out, "pierhead: the client asks for a server") || len(agent.asked) > 0 {
+		t.Errorf("a long name: %d %q", code, out)
+	}
 	for name, in := range map[string]io.Reader{"too long": strings.NewReader(strings.Repeat("a", maxInput+1)), "broken": iotest.ErrReader(io.ErrClosedPipe)} {
 		if code, out, _ := run(agent, in, "get"); code != 1 || !strings.HasPrefix(out, "pierhead: what the client asked for could not be read") || len(agent.asked) > 0 {
 			t.Errorf("%s: %d %q", name, code, out)

@@ -36,7 +36,7 @@ func TestScripts(t *testing.T) {
 		Setup:               func(env *testscript.Env) error { return setUp(env, program) },
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"up": up, "down": down, "crash": crash, "registry": foreignRegistry, "find": find, "envsubst": substitute, "waitlog": waitLog, "layout": layout,
-			"refuse": refuse, "smalldisk": smallDisk, "fill": fill,
+			"refuse": refuse, "freeze": freeze, "thaw": thaw, "smalldisk": smallDisk, "fill": fill,
 		},
 		Condition: condition,
 	})
@@ -46,7 +46,7 @@ func TestScripts(t *testing.T) {
 func build(t *testing.T) string {
 	t.Helper()
 	directory := t.TempDir()
-	command := exec.Command("go", "build", "-trimpath", "-o", directory+"/", "pierhead.dev/pierhead/cmd/pier", "pierhead.dev/pierhead/cmd/pier-credential-provider", "pierhead.dev/pierhead/test/demo/prepare", "pierhead.dev/pierhead/test/demo/train")
+	command := exec.Command("go", "build", "-trimpath", "-o", directory+"/", "pierhead.dev/pierhead/cmd/pier", "pierhead.dev/pierhead/cmd/docker-credential-pier", "pierhead.dev/pierhead/cmd/pier-credential-provider", "pierhead.dev/pierhead/test/demo/prepare", "pierhead.dev/pierhead/test/demo/train")
 	command.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if output, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("building pier: %v\n%s", err, output)
@@ -133,6 +133,7 @@ func (p *processes) stop() {
 	for _, command := range []*exec.Cmd{p.pier, p.registry} {
 		if command != nil {
 			_ = command.Process.Signal(syscall.SIGTERM)
+			_ = command.Process.Signal(syscall.SIGCONT)
 			_ = command.Wait()
 		}
 	}
@@ -206,6 +207,15 @@ func down(ts *testscript.TestScript, neg bool, _ []string) { end(ts, syscall.SIG
 
 // crash ends pier as a power cut does.
 func crash(ts *testscript.TestScript, neg bool, _ []string) { end(ts, syscall.SIGKILL, false) }
+
+// freeze makes pier so slow that it does nothing at all, until thaw.
+func freeze(ts *testscript.TestScript, _ bool, _ []string) {
+	ts.Check(of(ts).pier.Process.Signal(syscall.SIGSTOP))
+}
+
+func thaw(ts *testscript.TestScript, _ bool, _ []string) {
+	ts.Check(of(ts).pier.Process.Signal(syscall.SIGCONT))
+}
 
 func end(ts *testscript.TestScript, signal os.Signal, clean bool) {
 	p := of(ts)
