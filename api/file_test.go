@@ -11,6 +11,7 @@ import (
 
 	"pierhead.dev/pierhead"
 	"pierhead.dev/pierhead/api"
+	"pierhead.dev/pierhead/internal/cputime"
 )
 
 const twoDocuments = `# what acme pulls from
@@ -99,10 +100,10 @@ func TestManyKeys(t *testing.T) {
 	for i := range 80_000 {
 		fmt.Fprintf(&text, `,"k%06d":1`, i)
 	}
-	began := time.Now()
+	began := cputime.Process()
 	err := api.Decode([]byte("{"+text.String()[1:]+"}"), new(api.NewProject))
-	if !errors.Is(err, pierhead.ErrBadInput) || time.Since(began) > 5*time.Second {
-		t.Errorf("80,000 keys: %v after %v", err, time.Since(began))
+	if !errors.Is(err, pierhead.ErrBadInput) || cputime.Process()-began > 5*time.Second {
+		t.Errorf("80,000 keys: %v after %v", err, cputime.Process()-began)
 	}
 	if _, err = api.DecodeFile(strings.NewReader("kind: Registry\n" + strings.Repeat("a: 1\n", 6000))); !errors.Is(err, pierhead.ErrBadInput) ||
 		!strings.Contains(err.Error(), "more keys") {

@@ -7,11 +7,11 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"pierhead.dev/pierhead"
+	"pierhead.dev/pierhead/internal/cputime"
 )
 
 var million = flag.Bool("million", false, "measure a million patterns, and fail above 1 µs, at any allocation, or at 2.2 times the memory of half a million")
@@ -125,16 +125,6 @@ func compiled(t testing.TB, f fleet) (*Table, uint64) {
 
 var sink Answer
 
-// threadTime is the processor time of this thread: on a machine with other work, ns/op tells of that work too.
-func threadTime() time.Duration {
-	const rusageThread = 1 // RUSAGE_THREAD of Linux
-	var u syscall.Rusage
-	if err := syscall.Getrusage(rusageThread, &u); err != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
 // BenchmarkMatchMillion: a parsed reference in, the winner out, over random hits and misses.
 func BenchmarkMatchMillion(b *testing.B) {
 	for _, n := range []int{1000, 500_000, 1_000_000} {
@@ -143,12 +133,12 @@ func BenchmarkMatchMillion(b *testing.B) {
 			table, bytes := compiled(b, f)
 			b.ReportAllocs()
 			runtime.LockOSThread()
-			i, before := 0, threadTime()
+			i, before := 0, cputime.Thread()
 			for b.Loop() {
 				sink = table.Match(f.questions[i%fleetQuestions])
 				i++
 			}
-			b.ReportMetric(float64((threadTime()-before).Nanoseconds())/float64(i), "cpu-ns/op")
+			b.ReportMetric(float64((cputime.Thread()-before).Nanoseconds())/float64(i), "cpu-ns/op")
 			runtime.UnlockOSThread()
 			b.ReportMetric(float64(bytes)/float64(n), "tablebytes/pattern")
 			runtime.KeepAlive(f)
@@ -176,13 +166,13 @@ func TestMillion(t *testing.T) {
 	runtime.LockOSThread()
 	for range 10 {
 		matched = 0
-		start, before := time.Now(), threadTime()
+		start, before := time.Now(), cputime.Thread()
 		for i := range f.questions {
 			if table.Match(f.questions[i]).Outcome == Matched {
 				matched++
 			}
 		}
-		runs = append(runs, (threadTime()-before)/fleetQuestions)
+		runs = append(runs, (cputime.Thread()-before)/fleetQuestions)
 		wall = append(wall, time.Since(start)/fleetQuestions)
 	}
 	runtime.UnlockOSThread()
