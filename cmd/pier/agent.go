@@ -53,6 +53,7 @@ reference. Without it a node serves registries that name a secret or the node's 
 	f.StringVar(&config.DataKey, "data-key", p.env("PIER_DATA_KEY"), "file, or secret reference, with the organization's data keys (PIER_DATA_KEY)")
 	f.StringVar(&config.Node.LogLevel, "log-level", p.variable("PIER_LOG_LEVEL", "info"), "debug, info, warn or error (PIER_LOG_LEVEL)")
 	p.nodeFlags(c, &config.Node)
+	p.vaultFlags(c, &config.Node)
 	_ = f.MarkHidden("node-organization") // a node that joined belongs to one
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		config.Server, config.Node.Admin = p.serverURL, "unused"

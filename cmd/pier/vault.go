@@ -46,7 +46,7 @@ func (c *upConfig) completeVault(p *program) error {
 		c.Vault.TokenFile = filepath.Join(home, ".vault-token")
 	}
 	if _, err := vault.New(c.vaultAs(nil)); err != nil {
-		return pierhead.NewProblem(pierhead.ErrBadInput, err.Error(), "pier up --help has the flags that begin with --vault")
+		return pierhead.NewProblem(pierhead.ErrBadInput, err.Error(), "pier up --help and pier agent --help have the flags that begin with --vault")
 	}
 	return nil
 }
