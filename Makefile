@@ -7,7 +7,7 @@ GO          ?= go
 BIN         := bin
 VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
-.PHONY: all build demo test test-unit test-engines test-long test-vault conformance bench lint setup clean
+.PHONY: all build demo test test-unit test-engines test-long test-vault test-kubelet conformance bench lint setup clean
 
 all: build
 
@@ -46,6 +46,10 @@ test-long: setup build
 ## test-vault: secret/vault against HashiCorp Vault itself, which is built first (ten minutes, once)
 test-vault:
 	VAULT_BINARY=$$(test/setup/vault.sh) $(GO) test -count=1 -timeout 5m -tags vault ./test/vault
+
+## test-kubelet: a real kubelet pulls through the plugin (Kubernetes is built first: twenty minutes, once)
+test-kubelet:
+	bin=$$(test/setup/kubelet.sh) && KUBE_BIN_DIR=$$bin $(GO) test -count=1 -timeout 10m -tags kubelet ./test/kubelet
 
 ## conformance: the public OCI conformance suite against the hosted registry
 conformance:
