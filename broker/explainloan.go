@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"pierhead.dev/pierhead"
@@ -48,6 +49,7 @@ func (b *Broker) explainLoan(ctx context.Context, e api.Explanation, table *reso
 		}
 		step = stepAnonymous
 	}
+	e.Sentence = strings.ToUpper(e.Sentence[:1]) + e.Sentence[1:]
 	e.Steps = steps(q, step, why)
 	return e, nil
 }

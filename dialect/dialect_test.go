@@ -91,6 +91,26 @@ func TestGoldenSettings(t *testing.T) {
 	}
 }
 
+// The example of deploy/ is what pier export writes.
+func TestDeployedExample(t *testing.T) {
+	settings := Defaults()
+	settings.Audience = "pierhead"
+	e, err := Kubelet([]pierhead.Registry{registry("hub", "docker.io/acme/*"), registry("ecr", "*.dkr.ecr.*.amazonaws.com/*"), registry("azure-ml", "myregistry.azurecr.io/*"),
+		registry("gcp", "gcr.io/my-project/*")}, settings)
+	if err != nil || len(e.Files) != 1 || len(e.Warnings) != 0 {
+		t.Fatal(e, err)
+	}
+	path := filepath.Join("../deploy/kubelet", e.Files[0].Name)
+	if *update {
+		if err := os.WriteFile(path, []byte(e.Files[0].Text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if text, err := os.ReadFile(path); err != nil || string(text) != e.Files[0].Text {
+		t.Errorf("%s is another: %v; write it anew with -update", path, err)
+	}
+}
+
 func told(e Export) string {
 	var text strings.Builder
 	for _, f := range e.Files {
