@@ -160,6 +160,9 @@ func (c *upConfig) checkServer() error {
 	if _, err := mirrorHosts(c.MirrorHosts); err != nil {
 		return err
 	}
+	if _, err := c.Kube.door("", os.Getenv); err != nil {
+		return err
+	}
 	if c.TLS != "" && c.TLS != "self" {
 		return pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf(`--tls %q is not "self"`, c.TLS), "use --tls self, or --tls-cert FILE and --tls-key FILE")
 	}

@@ -45,7 +45,7 @@ func smallDisk(ts *testscript.TestScript, neg bool, arguments []string) {
 	}
 	directory := ts.MkAbs(arguments[0])
 	ts.Check(os.MkdirAll(directory, 0o700))
-	ts.Check(syscall.Mount("none", directory, "tmpfs", 0, "size="+arguments[1]))
+	ts.Check(syscall.Mount("none", directory, "tmpfs", 0, "mode=0700,size="+arguments[1]))
 	ts.Defer(func() { _ = syscall.Unmount(directory, syscall.MNT_DETACH) }) // what a failed script still has open, goes with it
 }
 
