@@ -28,7 +28,7 @@ var floors = map[string]int{
 
 	"resolve": 2, "exchange": 2, "oci": 2, "engine": 2, "access": 2, "audit": 2, "api": 2, "identity/*": 2,
 
-	".": 1, "blob": 1, "projectfile": 1,
+	".": 1, "blob": 1, "projectfile": 1, "internal/amend": 1, // which writes by way of internal/durable
 
 	"image": 0, "secret": 0, "credential": 0, "egress": 0, "internal/*": 0,
 }

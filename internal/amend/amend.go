@@ -1,0 +1,428 @@
+// Package amend changes files that belong to other programs, so that it can be undone to the last byte. What a file was is
+// kept beside it, with its time, mode and owner; a record says which files were changed, and what they were changed to.
+//
+// A crash leaves each file old or new, never in parts, and the record before either: to undo, or to do it again, takes it
+// from wherever it stopped. Nothing is written before everything was looked at.
+package amend
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/rogpeppe/go-internal/diff"
+	"golang.org/x/sys/unix"
+
+	"pierhead.dev/pierhead/internal/durable"
+)
+
+// maxFile is more than any configuration that is somebody's work, in bytes.
+const maxFile = 4 << 20
+
+// Errors, each wrapped with the file that it is about.
+var (
+	ErrNotWritable = errors.New("it cannot be written")
+	ErrNotAFile    = errors.New("it is no regular file")
+	ErrTooLarge    = errors.New("it is larger than any configuration")
+	ErrMoved       = errors.New("somebody else is changing it at this moment")
+)
+
+// A Target is one file as it shall be.
+type Target struct {
+	Path string      // absolute; a symbolic link is followed
+	Mode fs.FileMode // of a file that is not there yet
+	// Edit makes the new content of what is there, nil for no file. What it returns unchanged is left alone.
+	Edit func(found []byte) ([]byte, error)
+	// Mask takes out what nobody shall read on a screen; nil shows everything.
+	Mask func([]byte) []byte
+}
+
+// A Book keeps the records, one for each name under which files are changed together.
+type Book struct {
+	Layer durable.Layer
+	Dir   string           // the records
+	Now   func() time.Time // names backups
+}
+
+// A record is what was done, or was about to be, under one name.
+type record struct {
+	Files []entry  `json:"files"`
+	Dirs  []string `json:"dirs,omitempty"` // made for them, the outermost first
+}
+
+// An entry is one file of a record.
+type entry struct {
+	Path    string   `json:"path"`
+	Backup  string   `json:"backup,omitempty"`  // beside it; "": there was no file
+	Before  string   `json:"before,omitempty"`  // SHA-256 of what there was
+	Ours    []string `json:"ours"`              // of what was written, the last one last: one before it may be there after a crash
+	Foreign bool     `json:"foreign,omitempty"` // somebody changed it before it was written again
+}
+
+// A Plan is what would be done.
+type Plan struct {
+	book   *Book
+	name   string
+	record record
+	steps  []step
+}
+
+type step struct {
+	entry
+	found *file // nil: there is none
+	text  []byte
+	mode  fs.FileMode
+	mask  func([]byte) []byte
+}
+
+type file struct {
+	text []byte
+	info fs.FileInfo
+}
+
+// Plan looks at everything and changes nothing. Errors: those of Edit, and this package's.
+func (b *Book) Plan(name string, targets []Target) (*Plan, error) {
+	kept, err := b.read(name)
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{book: b, name: name, record: kept}
+	for _, t := range targets {
+		if err := p.look(t); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// look adds one target. What nobody touched since the last time is made anew of what there was before it, so that nothing
+// of the last time is left; what somebody touched is taken as it is.
+func (p *Plan) look(t Target) error {
+	path, err := resolved(t.Path)
+	if err != nil {
+		return err
+	}
+	s := step{entry: entry{Path: path}, mode: t.Mode, mask: t.Mask}
+	if s.found, err = read(path); err != nil {
+		return err
+	}
+	base := s.found.bytes()
+	if old := p.record.find(path); old != nil {
+		s.entry = *old
+		switch sum := s.found.sum(); {
+		case old.Foreign: // theirs is in it, and in nothing that was kept
+		case slices.Contains(old.Ours, sum):
+			if base, err = old.original(); err != nil {
+				return err
+			}
+		case sum != old.Before:
+			s.Foreign = true
+		}
+	} else {
+		s.Before = s.found.sum()
+	}
+	if s.text, err = t.Edit(base); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if bytes.Equal(s.text, s.found.bytes()) && (s.found != nil || len(s.text) == 0) {
+		return nil
+	}
+	if err := writable(path); err != nil {
+		return err
+	}
+	s.Ours = append(slices.Clone(s.Ours[max(0, len(s.Ours)-1):]), sum(s.text))
+	p.steps = append(p.steps, s)
+	return nil
+}
+
+// Changes tells whether there is anything to do.
+func (p *Plan) Changes() bool { return len(p.steps) > 0 }
+
+// Paths are the files that would change.
+func (p *Plan) Paths() []string {
+	var paths []string
+	for _, s := range p.steps {
+		paths = append(paths, s.Path)
+	}
+	return paths
+}
+
+// Diff is the change as a unified diff.
+func (p *Plan) Diff() string {
+	var text bytes.Buffer
+	for _, s := range p.steps {
+		text.Write(unified(s.Path, s.found, s.text, s.mask))
+	}
+	return text.String()
+}
+
+func unified(path string, found *file, text []byte, mask func([]byte) []byte) []byte {
+	if mask == nil {
+		mask = func(b []byte) []byte { return b }
+	}
+	from, to := path, path
+	if found == nil {
+		from = "/dev/null"
+	}
+	if text == nil {
+		to = "/dev/null"
+	}
+	// The first line, "diff old new", is for programs that apply it.
+	_, shown, _ := bytes.Cut(diff.Diff(from, mask(found.bytes()), to, mask(text)), []byte("\n"))
+	return shown
+}
+
+// Apply does it.
+func (p *Plan) Apply() error {
+	if !p.Changes() {
+		return nil
+	}
+	stamp := p.book.Now().UTC().Format("20060102T150405Z")
+	for i := range p.steps {
+		s := &p.steps[i]
+		if s.found != nil && (s.Backup == "" && s.Before != "") {
+			s.Backup = s.Path + ".before-pier-" + stamp
+		}
+		p.record.put(s.entry)
+		p.record.noteDirs(filepath.Dir(s.Path))
+	}
+	if err := p.book.write(p.name, p.record); err != nil {
+		return err
+	}
+	for _, s := range p.steps {
+		if err := p.book.apply(s, p.record.Dirs); err != nil {
+			return fmt.Errorf("%s: %w", s.Path, err)
+		}
+	}
+	return nil
+}
+
+func (b *Book) apply(s step, made []string) error {
+	for _, dir := range made {
+		if err := b.mkdir(dir); err != nil {
+			return err
+		}
+	}
+	now, err := read(s.Path)
+	if err != nil {
+		return err
+	}
+	if now.sum() != s.found.sum() {
+		return ErrMoved
+	}
+	if s.Backup != "" && s.found.sum() == s.Before {
+		if err := b.keep(s); err != nil {
+			return err
+		}
+	}
+	return b.put(s)
+}
+
+// keep puts what there is beside itself: the same file by a second name, where the file system can do that.
+func (b *Book) keep(s step) error {
+	if _, err := os.Lstat(s.Backup); err == nil {
+		return nil // from before a crash
+	}
+	if err := b.Layer.Link(s.Path, s.Backup); err == nil {
+		return b.Layer.SyncDir(filepath.Dir(s.Path))
+	}
+	copied := s
+	copied.Path, copied.text = s.Backup, s.found.text
+	if err := b.put(copied); err != nil {
+		return err
+	}
+	return os.Chtimes(s.Backup, time.Time{}, s.found.info.ModTime())
+}
+
+// put writes a file with the mode and owner of the one that it replaces.
+func (b *Book) put(s step) error {
+	return durable.WriteFileFrom(b.Layer, s.Path, func(w io.Writer) error {
+		if f, ok := w.(*os.File); ok {
+			if err := like(f, s); err != nil {
+				return err
+			}
+		}
+		_, err := w.Write(s.text)
+		return err
+	})
+}
+
+func like(f *os.File, s step) error {
+	if s.found == nil {
+		return f.Chmod(s.mode)
+	}
+	if owner, ok := s.found.info.Sys().(*syscall.Stat_t); ok && (int(owner.Uid) != os.Geteuid() || int(owner.Gid) != os.Getegid()) {
+		if err := f.Chown(int(owner.Uid), int(owner.Gid)); err != nil {
+			return err
+		}
+	}
+	return f.Chmod(s.found.info.Mode().Perm())
+}
+
+func (b *Book) mkdir(dir string) error {
+	err := b.Layer.Mkdir(dir)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err == nil {
+		err = os.Chmod(dir, 0o755)
+	}
+	if err == nil {
+		err = b.Layer.SyncDir(filepath.Dir(dir))
+	}
+	return err
+}
+
+// resolved follows symbolic links: it is the file at their end that programs read.
+func resolved(path string) (string, error) {
+	real, err := filepath.EvalSymlinks(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if info, err := os.Lstat(path); err == nil && info.Mode().Type() == fs.ModeSymlink {
+			return "", fmt.Errorf("%s points to a file that is not there: %w", path, ErrNotAFile)
+		}
+		return path, nil
+	}
+	return real, err
+}
+
+// read returns nil where there is no file.
+func read(path string) (*file, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: %w", path, ErrNotAFile)
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(text) > maxFile {
+		err = fmt.Errorf("%s: %w", path, ErrTooLarge)
+	}
+	return &file{text, info}, err
+}
+
+// writable tells whether a file can be put there, before anything is.
+func writable(path string) error {
+	dir := filepath.Dir(path)
+	for {
+		err := unix.Access(dir, unix.W_OK|unix.X_OK)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) || dir == filepath.Dir(dir) {
+			return fmt.Errorf("%s: %w: %v in %s", path, ErrNotWritable, err, dir) // %v: whose error it is matters to nobody
+		}
+		dir = filepath.Dir(dir)
+	}
+}
+
+func (f *file) bytes() []byte {
+	if f == nil {
+		return nil
+	}
+	return f.text
+}
+
+// sum is "" for no file.
+func (f *file) sum() string {
+	if f == nil {
+		return ""
+	}
+	return sum(f.text)
+}
+
+func sum(text []byte) string {
+	s := sha256.Sum256(text)
+	return hex.EncodeToString(s[:])
+}
+
+// original is what there was before the first change.
+func (e *entry) original() ([]byte, error) {
+	if e.Backup == "" {
+		return nil, nil
+	}
+	f, err := read(e.Backup)
+	if err != nil || f.sum() != e.Before {
+		return nil, fmt.Errorf("what %s was before is to be in %s, and is not there as it was", e.Path, e.Backup)
+	}
+	return f.text, nil
+}
+
+func (r *record) find(path string) *entry {
+	for i := range r.Files {
+		if r.Files[i].Path == path {
+			return &r.Files[i]
+		}
+	}
+	return nil
+}
+
+func (r *record) put(e entry) {
+	if old := r.find(e.Path); old != nil {
+		*old = e
+		return
+	}
+	r.Files = append(r.Files, e)
+}
+
+// noteDirs notes the directories that have to be made for dir to be there.
+func (r *record) noteDirs(dir string) {
+	var missing []string
+	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
+		if _, err := os.Stat(dir); err == nil {
+			break
+		}
+		missing = append([]string{dir}, missing...)
+	}
+	for _, d := range missing {
+		if !slices.Contains(r.Dirs, d) {
+			r.Dirs = append(r.Dirs, d)
+		}
+	}
+}
+
+func (b *Book) file(name string) string { return filepath.Join(b.Dir, name+".json") }
+
+func (b *Book) read(name string) (record, error) {
+	var r record
+	f, err := read(b.file(name))
+	if err != nil || f == nil {
+		return r, err
+	}
+	if err := json.Unmarshal(f.text, &r); err != nil {
+		return r, fmt.Errorf("the record %s: %w", b.file(name), err)
+	}
+	return r, nil
+}
+
+func (b *Book) write(name string, r record) error {
+	if err := durable.NewDirs(b.Layer, b.Dir).Ensure(b.Dir); err != nil {
+		return fmt.Errorf("the directory of records: %w", err)
+	}
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := durable.WriteFile(b.Layer, b.file(name), append(text, '\n')); err != nil {
+		return fmt.Errorf("the record: %w", err)
+	}
+	return nil
+}
