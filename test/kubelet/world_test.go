@@ -4,6 +4,7 @@ package kubelet
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -24,6 +25,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"pierhead.dev/pierhead/test/internal/machine"
+	"pierhead.dev/pierhead/test/leaks"
 )
 
 // pause is the image of the container that holds a pod together, which a runtime pulls without the kubelet's credentials.
@@ -169,19 +171,33 @@ func (w *world) image(t *testing.T) v1.Image {
 	return machine.Image(t, runtime.GOARCH, w.train, machine.Random(64<<10))
 }
 
-// keepsSecrets looks for passwords in what programs said.
+// keepsSecrets looks for passwords, in every form, in all that the programs left on disk and were started with, and for
+// tokens in what they said.
 func (w *world) keepsSecrets(t *testing.T) {
 	t.Helper()
+	var secrets [][]byte
+	for _, password := range w.passwords {
+		secrets = append(secrets, []byte(password))
+	}
+	needle, err := leaks.NewNeedle(secrets...)
+	must(t, err)
+	planted := base64.StdEncoding.EncodeToString([]byte("alice:" + w.passwords[0]))
+	if found, err := needle.ScanBytes([]byte("Authorization: Basic "+planted), "planted"); err != nil || len(found) == 0 {
+		t.Errorf("the search finds nothing that was planted: %v", err)
+	}
+	var report leaks.Report
+	needle.SearchPaths(t.Context(), []string{w.dir}, []string{filepath.Join(w.dir, "secrets")}, &report)
+	needle.SearchProcesses(&report)
+	if report.Exit() != leaks.ExitClean || report.Databases < 1 || report.Processes < 4 {
+		var text strings.Builder
+		must(t, report.Print(&text, needle))
+		t.Errorf("a password is where it should not be:\n%s", text.String())
+	}
 	logs, err := filepath.Glob(filepath.Join(w.dir, "*.log"))
 	must(t, err)
 	for _, log := range logs {
 		text, err := os.ReadFile(log)
 		must(t, err)
-		for _, password := range w.passwords {
-			if strings.Contains(string(text), password) {
-				t.Errorf("there is a password in %s", log)
-			}
-		}
 		if filepath.Base(log) != "apiserver.log" && strings.Contains(string(text), "eyJhbG") {
 			t.Errorf("there is a token in %s", log)
 		}
