@@ -55,7 +55,7 @@ func (c *checker) look(ctx context.Context, text string) pierhead.Check {
 	if c.reference, err = image.Parse(text); err != nil {
 		return pierhead.Check{Result: pierhead.CheckUnproved, Reason: "no image is known that the registry covers", Hint: nameSample(c.registry)}
 	}
-	login, err := c.broker.exchange(ctx, c.decision(), c.reference)
+	login, err := c.broker.exchange(ctx, c.decision(), c.reference, nil)
 	switch {
 	case err != nil:
 		return c.bad(err)

@@ -42,7 +42,7 @@ func (b *Broker) fetch(d decision, reference image.Reference, stale *credential.
 	return func(ctx context.Context) (credential.Credential, error) {
 		ctx, cancel := context.WithTimeout(ctx, exchangeWithin)
 		defer cancel()
-		c, err := b.exchange(ctx, d, reference)
+		c, err := b.exchange(ctx, d, reference, stale)
 		if errors.Is(err, exchange.ErrRefused) || err == nil && stale != nil && c.ID() == stale.ID() {
 			return b.previous(ctx, d, reference, c, err)
 		}
@@ -53,8 +53,8 @@ func (b *Broker) fetch(d decision, reference image.Reference, stale *credential.
 // exchangeWithin bounds one fetch of a login, secret store and issuer together.
 const exchangeWithin = time.Minute
 
-// exchange makes the login of what its secret, its sealed text or the node's identity is now.
-func (b *Broker) exchange(ctx context.Context, d decision, reference image.Reference) (credential.Credential, error) {
+// exchange makes the login of what its secret, its sealed text or the node's identity is now. stale is one that was refused.
+func (b *Broker) exchange(ctx context.Context, d decision, reference image.Reference, stale *credential.Credential) (credential.Credential, error) {
 	if !d.lender.HasCredential() && d.lender.Type != pierhead.RegistryHosted {
 		return credential.Credential{}, nil
 	}
@@ -63,6 +63,9 @@ func (b *Broker) exchange(ctx context.Context, d decision, reference image.Refer
 		return credential.Credential{}, err
 	}
 	defer request.Out.Close()
+	if stale != nil {
+		request.Refused = stale.ID()
+	}
 	return b.exchangeFor(ctx, d.lender.Type, request)
 }
 

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ import (
 type cloud struct {
 	mu       sync.Mutex
 	identity string // whose the node is; "" for nobody's
+	user     string // of its logins; "" is AWS
 	fails    error
 	requests []exchange.Request
 }
@@ -45,7 +47,7 @@ func (c *cloud) Exchange(_ context.Context, r exchange.Request) (credential.Cred
 	if r.AssumeRole != "" {
 		who = r.AssumeRole + "/" + r.ExternalID
 	}
-	return credential.New("AWS", fmt.Sprintf("token-%d", len(c.requests)), time.Now().Add(12*time.Hour), []string{r.Host}).WithPrincipal(who), nil
+	return credential.New(cmp.Or(c.user, "AWS"), fmt.Sprintf("token-%d", len(c.requests)), time.Now().Add(12*time.Hour), []string{r.Host}).WithPrincipal(who), nil
 }
 
 const ecrHost = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
@@ -163,6 +165,22 @@ func TestWhatTheExchangeIsTold(t *testing.T) {
 	}
 	if r := aws.requests[0]; r.Out == nil || !r.Identity || !r.Secret.Empty() || r.Host != ecrHost {
 		t.Errorf("asked with %+v", r)
+	}
+}
+
+// An exchange that remembers logins is told which of them the registry did not accept.
+func TestTheExchangeIsToldWhatWasRefused(t *testing.T) {
+	r, aws := newRemote(t, false), &cloud{user: "ci"}
+	n := newNode(t, r.registry())
+	n.Exchangers[pierhead.RegistryGeneric] = aws
+	n.write("team", "whatever", "")
+	r.set(func() { r.password = "token-2" })
+	if _, _, err := n.resolve(r.host + "/team/app:v1"); err != nil {
+		t.Fatal(err)
+	}
+	first := credential.New("ci", "token-1", time.Time{}, []string{r.host}).ID()
+	if len(aws.requests) != 2 || aws.requests[0].Refused != "" || aws.requests[1].Refused != first {
+		t.Errorf("asked with %+v", aws.requests)
 	}
 }
 

@@ -27,6 +27,7 @@ type Request struct {
 	ExternalID  string // ecr: sent with AssumeRole; never empty beside it
 	Impersonate string // gcp: e-mail of a service account to stand in for, or ""
 	Push        bool   // the login is for pushing to Repository; where a vendor's logins have an extent it includes that
+	Refused     string // ID of the login that the registry did not accept (credential.ID), or ""; an exchange that remembers logins gives it once more at most for a while
 	// Out is the way to Host under the registry's rules, for exchanges that happen at the registry itself; it may be nil
 	// for the others.
 	Out *egress.Client

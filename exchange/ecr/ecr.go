@@ -9,11 +9,9 @@
 // Until half of its life, less some jitter, and no longer than the credentials that made it: a password may die with the
 // session behind it, so a new session gets a new one. Errors are not remembered.
 //
-// A registry may refuse a password that is still remembered (a session revoked, a clock turned). The broker comes back then,
-// and from here that looks as when it asks for the first time, but for one thing: the same host has had the password already.
-// So a host that asks again is given the same one only during the first half minute of it, when it may be another
-// of the thousand that ask at once, or of those that were refused together; after that it gets a new one, which then
-// is everybody's.
+// A registry may refuse a password that is still remembered (a session revoked, a clock turned). Whoever says so
+// (exchange.Request.Refused) gets a new one, which then is everybody's. If that one is refused as well, it is given again for
+// half a minute: a registry that refuses everything does not use up what Amazon lets an account ask.
 package ecr
 
 import (
@@ -61,7 +59,7 @@ func (e *Exchanger) Exchange(ctx context.Context, r exchange.Request) (credentia
 	if err != nil {
 		return credential.Credential{}, forPeople(q, err)
 	}
-	return credential.New(username, p.text, p.expires, []string{r.Host}).WithPrincipal(p.principal), nil
+	return p.login(r.Host), nil
 }
 
 // A question is a request, understood.

@@ -18,7 +18,7 @@ import (
 	"pierhead.dev/pierhead/identity/amazon"
 )
 
-// sameAgain is how long a password is given again to a host that had it already.
+// sameAgain is how long a password that replaced a refused one is given again to those who were refused with it too.
 const sameAgain = 30 * time.Second
 
 // passwords are those that are remembered, and being fetched.
@@ -33,8 +33,8 @@ type entry struct {
 	err     error
 	renewAt time.Time
 
-	began time.Time
-	given map[string]struct{} // to whom
+	began    time.Time
+	replaces bool // it was fetched because the one before was refused
 }
 
 // A password is what ECR gave, and to whom.
@@ -42,6 +42,11 @@ type password struct {
 	text      string
 	expires   time.Time
 	principal string
+}
+
+// login is the password as a credential for a host.
+func (p password) login(host string) credential.Credential {
+	return credential.New(username, p.text, p.expires, []string{host}).WithPrincipal(p.principal)
 }
 
 // password returns the one for the question's identity and region, and fetches it where none is remembered.
@@ -52,8 +57,8 @@ func (e *Exchanger) password(ctx context.Context, q question, r exchange.Request
 		return password{}, err
 	}
 	key := fmt.Sprintf("%s\n%s\n%+v\n%t", q.source.ID(), current, q.place, q.host.Public)
-	asker := fmt.Sprintf("%s\n%t\n%s", r.Host, r.Push, strings.Join(r.Hosts, ","))
-	found := e.passwords.take(key, asker, func(fresh *entry) {
+	refused := func(p password) bool { return r.Refused != "" && p.login(r.Host).ID() == r.Refused }
+	found := e.passwords.take(key, refused, func(fresh *entry) {
 		// The fetch belongs to all who wait, so it outlives the one who began it; it bounds its own time.
 		go e.fetch(context.WithoutCancel(ctx), q, fresh)
 	})
@@ -66,22 +71,21 @@ func (e *Exchanger) password(ctx context.Context, q question, r exchange.Request
 }
 
 // take returns the entry whose password the asker gets, a fresh one where none that is remembered will do.
-func (p *passwords) take(key, asker string, fetch func(*entry)) *entry {
+func (p *passwords) take(key string, refused func(password) bool, fetch func(*entry)) *entry {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
 	found := p.entries[key]
-	if found == nil || !found.serves(asker, now) {
+	if found == nil || !found.serves(refused, now) {
 		for other, old := range p.entries {
 			if old.ended() && !now.Before(old.renewAt) {
 				delete(p.entries, other)
 			}
 		}
-		found = &entry{ready: make(chan struct{}), began: now, given: map[string]struct{}{}}
+		found = &entry{ready: make(chan struct{}), began: now, replaces: found != nil && now.Before(found.renewAt)}
 		p.entries[key] = found
 		fetch(found)
 	}
-	found.given[asker] = struct{}{}
 	return found
 }
 
@@ -94,12 +98,14 @@ func (e *entry) ended() bool {
 	}
 }
 
-func (e *entry) serves(asker string, now time.Time) bool {
-	if !e.ended() {
+func (e *entry) serves(refused func(password) bool, now time.Time) bool {
+	switch {
+	case !e.ended():
 		return true // being fetched right now: new enough for everybody
+	case !now.Before(e.renewAt):
+		return false
 	}
-	_, had := e.given[asker]
-	return now.Before(e.renewAt) && (!had || now.Sub(e.began) < sameAgain)
+	return !refused(e.password) || e.replaces && now.Sub(e.began) < sameAgain
 }
 
 // fetch fills an entry. One with an error is the answer for those who wait, and serves nobody after them: it has no time at
