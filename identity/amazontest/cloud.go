@@ -23,30 +23,31 @@ import (
 
 // A Cloud is all of Amazon: every partition, account and region. The zero value is not usable; see New.
 type Cloud struct {
-	mu         sync.Mutex
-	clock      func() time.Time
-	keys       map[string]*Key // by access key id
-	roles      map[string]*Principal
-	issuers    map[string]*Issuer
-	passwords  map[string]*password
-	repos      map[string]*repository // by ARN
-	secrets    map[string]*Secret     // by ARN
-	containers map[string]*Principal  // ECS: by path
-	pods       map[string]*Principal  // EKS: by "issuer subject"
-	instance   *Instance
-	private    http.Handler // the registries behind ECR's hosts
-	public     http.Handler
-	faults     map[string]*Fault
-	calls      map[string]int
-	lastOf     map[string]Call
-	made       []string
+	mu           sync.Mutex
+	clock        func() time.Time
+	keys         map[string]*Key // by access key id
+	roles        map[string]*Principal
+	issuers      map[string]*Issuer
+	passwords    map[string]*password
+	publicTokens map[string]time.Time   // of ECR Public's token server: until when they are good
+	repos        map[string]*repository // by ARN
+	secrets      map[string]*Secret     // by ARN
+	containers   map[string]*Principal  // ECS: by path
+	pods         map[string]*Principal  // EKS: by "issuer subject"
+	instance     *Instance
+	private      http.Handler // the registries behind ECR's hosts
+	public       http.Handler
+	faults       map[string]*Fault
+	calls        map[string]int
+	lastOf       map[string]Call
+	made         []string
 }
 
 // New makes an empty cloud without accounts, keys or an instance.
 func New() *Cloud {
 	return &Cloud{
 		clock: time.Now, keys: map[string]*Key{}, roles: map[string]*Principal{}, issuers: map[string]*Issuer{},
-		passwords: map[string]*password{}, repos: map[string]*repository{}, secrets: map[string]*Secret{},
+		passwords: map[string]*password{}, publicTokens: map[string]time.Time{}, repos: map[string]*repository{}, secrets: map[string]*Secret{},
 		containers: map[string]*Principal{}, pods: map[string]*Principal{},
 		faults: map[string]*Fault{}, calls: map[string]int{}, lastOf: map[string]Call{},
 	}

@@ -143,6 +143,17 @@ func (c *Cloud) Revoke(text string) {
 	delete(c.passwords, text)
 }
 
+// Expire ends the time of a password, or of all tokens of ECR Public's where the text is "".
+func (c *Cloud) Expire(text string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if text == "" {
+		clear(c.publicTokens)
+	} else if p := c.passwords[text]; p != nil {
+		p.expires = c.now()
+	}
+}
+
 // A repository is one that was made; readers are the principals of its policy.
 type repository struct{ readers []string }
 

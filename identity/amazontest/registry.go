@@ -100,18 +100,17 @@ func refuse(w http.ResponseWriter, status int, code, message string) {
 // PublicRegistry puts ECR Public's door before a registry: bearer tokens from /token/ for a password of ECR Public's or for
 // nobody, and status 400 for a token that it does not know.
 func (c *Cloud) PublicRegistry(next http.Handler) http.Handler {
-	tokens := map[string]time.Time{}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c.mu.Lock()
 		now := c.now()
 		c.mu.Unlock()
 		if r.URL.Path == "/token/" {
-			c.servePublicToken(w, r, tokens)
+			c.servePublicToken(w, r)
 			return
 		}
 		bearer, given := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		c.mu.Lock()
-		until, known := tokens[bearer]
+		until, known := c.publicTokens[bearer]
 		c.mu.Unlock()
 		switch {
 		case !given:
@@ -125,7 +124,7 @@ func (c *Cloud) PublicRegistry(next http.Handler) http.Handler {
 	})
 }
 
-func (c *Cloud) servePublicToken(w http.ResponseWriter, r *http.Request, tokens map[string]time.Time) {
+func (c *Cloud) servePublicToken(w http.ResponseWriter, r *http.Request) {
 	user, text, given := r.BasicAuth()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -135,7 +134,7 @@ func (c *Cloud) servePublicToken(w http.ResponseWriter, r *http.Request, tokens 
 		return
 	}
 	token := secretText(100)
-	tokens[token] = now.Add(12 * time.Hour)
+	c.publicTokens[token] = now.Add(12 * time.Hour)
 	c.made = append(c.made, token)
 	_ = json.NewEncoder(w).Encode(map[string]any{"token": token, "expires_in": 12 * 3600})
 }

@@ -1,6 +1,9 @@
 package clouds
 
 import (
+	"crypto/rand"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,7 +18,11 @@ type house struct {
 	w       *world
 	secrets string // the operator's directory of secrets
 	tokens  string // and of tokens
+	marker  string // is in its database, its log and elsewhere, and no secret
 }
+
+// saidFile is where all that commands say is written down, in the directory of a house.
+const saidFile = "said"
 
 // The places of a house's pier; there is one at a time.
 const (
@@ -37,22 +44,47 @@ func (w *world) office(t *testing.T, variables ...string) *house {
 
 func (w *world) houseWith(t *testing.T, engine string, variables ...string) *house {
 	t.Helper()
+	var h *house
 	dir := machine.Scratch(t, func(dir string) {
 		machine.RemoveStore(t, "../setup/remove-store.sh")(dir + "/data/agent/engine")
-		machine.Remove(t)(dir)
+		h.keep(t)
 	})
-	h := &house{Pier: &machine.Pier{Program: built("pier"), Dir: dir}, w: w, secrets: filepath.Join(dir, "secrets"), tokens: filepath.Join(dir, "tokens")}
+	h = &house{Pier: &machine.Pier{Program: built("pier"), Dir: dir}, w: w, secrets: filepath.Join(dir, "secrets"), tokens: filepath.Join(dir, "tokens"),
+		marker: "marker-" + strings.ToLower(rand.Text())}
 	must(t, os.Mkdir(h.secrets, 0o700))
 	must(t, os.Mkdir(h.tokens, 0o700))
-	h.More = append([]string{"SSL_CERT_FILE=" + w.roots(), "PIER_ORG=acme", "PIER_PROJECT=acme/vision"}, variables...)
+	h.More = append([]string{"SSL_CERT_FILE=" + w.roots(), "PIER_ORG=acme", "PIER_PROJECT=acme/vision", "PIER_TEST_MARKER=" + h.marker}, variables...)
 	must(t, os.WriteFile(filepath.Join(dir, "valohai.yaml"), []byte("- step:\n    name: train\n    image: none\n    command: train --epochs=2\n"), 0o600))
+	listProcesses(t, filepath.Join(dir, processFile))
 	h.Serve(t, houseAddress, "data", "up", "--engine", engine, "--own-store", "--network", "none",
 		"--private-network", internet+"/32", "--secrets-dir", h.secrets, "--token-dir", h.tokens)
 	h.AwaitReady(t)
 	h.Must(t, "org", "create", "acme")
 	h.Must(t, "project", "create", "acme/vision")
+	h.Must(t, words("registry add "+h.marker+" --match registry.marker.example/* --no-credential --no-test")...)
 	t.Cleanup(func() { h.search(t) }) // before it ends
 	return h
+}
+
+// Run is that of the pier, and writes down what it says.
+func (h *house) Run(t *testing.T, token, input string, arguments ...string) (out, said string, code int) {
+	t.Helper()
+	out, said, code = h.Pier.Run(t, token, input, arguments...)
+	file, err := os.OpenFile(filepath.Join(h.Dir, saidFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	must(t, err)
+	_, err = fmt.Fprintf(file, "$ pier %s\n%s\n%s\n", strings.Join(arguments, " "), out, said)
+	must(t, errors.Join(err, file.Close()))
+	return out, said, code
+}
+
+// Must runs a command of the context's administrator, which must end well.
+func (h *house) Must(t *testing.T, arguments ...string) string {
+	t.Helper()
+	out, said, code := h.Run(t, "", "", arguments...)
+	if code != 0 {
+		t.Fatalf("pier %s: exit code %d\n%s%s", strings.Join(arguments, " "), code, said, out)
+	}
+	return out
 }
 
 // lay puts a secret where the operator does, for file:NAME.

@@ -51,6 +51,12 @@ func (s *store) put(t *testing.T, reference string) v1.Hash {
 	return s.write(t, reference, img)
 }
 
+// deep is put with more layers: an engine fetches five blobs of it.
+func (s *store) deep(t *testing.T, reference string) v1.Hash {
+	t.Helper()
+	return s.write(t, reference, machine.Image(t, runtime.GOARCH, s.train, machine.Random(5000), machine.Random(5000), machine.Random(5000)))
+}
+
 func (s *store) write(t *testing.T, reference string, img v1.Image) v1.Hash {
 	t.Helper()
 	parsed, err := name.ParseReference(s.address+"/"+reference, name.Insecure)

@@ -23,10 +23,13 @@ import (
 type world struct {
 	dir   string
 	store *store
-	ca    *machine.Authority
+	ca    *machine.Authority // of the internet, trusted by all
+	home  *machine.Authority // of the names at home, trusted by who is told
 
 	mu       sync.Mutex
 	hosts    map[string]http.Handler           // by name
+	inside   map[string]bool                   // names at home
+	hidden   map[string]bool                   // names that only the proxy knows
 	clouds   []func(host string) http.Handler  // asked where no host is known
 	machine  func(address string) http.Handler // what answers at link-local addresses; nil: nobody ever does
 	secrets  []func() []string                 // collectors
@@ -36,14 +39,19 @@ type world struct {
 // newWorld is an empty one: nobody answers to any name.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	need(t)
-	w := &world{dir: machine.Scratch(t, machine.Remove(t)), hosts: map[string]http.Handler{}, requests: map[string][]string{}}
+	namespace().Need(t)
+	w := &world{hosts: map[string]http.Handler{}, inside: map[string]bool{}, hidden: map[string]bool{}, requests: map[string][]string{}}
+	w.dir = machine.Scratch(t, func(dir string) {
+		w.keepSecrets(t)
+		machine.Remove(t)(dir)
+	})
 	w.store = startStore(t, w)
-	w.ca = machine.NewAuthority(t)
+	w.ca, w.home = machine.NewAuthority(t), machine.NewAuthority(t)
 	must(t, os.WriteFile(w.roots(), w.ca.PEM, 0o600))
 	w.serveNames(t)
-	doors := &tls.Config{GetCertificate: w.ca.Certificate}
-	w.serve(t, internet+":443", doors, http.HandlerFunc(w.front))
+	for address, ca := range map[string]*machine.Authority{internet: w.ca, intranet: w.home} {
+		w.serve(t, address+":443", &tls.Config{GetCertificate: ca.Certificate}, http.HandlerFunc(w.front))
+	}
 	for _, address := range []string{metadata, taskMetadata, podMetadata} {
 		w.serve(t, address+":80", nil, w.link(address))
 	}
@@ -60,8 +68,46 @@ func (w *world) host(name string, handler http.Handler) {
 	w.hosts[name] = handler
 }
 
+// atHome puts a server behind a name that only this network knows.
+func (w *world) atHome(name string, handler http.Handler) {
+	w.host(name, handler)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.inside[name] = true
+}
+
+// hide takes a name from the name server. The proxy still knows it.
+func (w *world) hide(name string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.hidden[name] = true
+}
+
+// addressOf is where a name is, "" where nobody answers to it.
+func (w *world) addressOf(name string) string {
+	if w.handler(name) == nil {
+		return ""
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case name == "metadata.google.internal":
+		return metadata
+	case w.inside[name]:
+		return intranet
+	}
+	return internet
+}
+
 // away takes a name out of the world: it does not resolve any more.
 func (w *world) away(name string) { w.host(name, nil) }
+
+// back is the end of away, for names of a cloud.
+func (w *world) back(name string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.hosts, name)
+}
 
 // cloud adds one: who answers at its hosts, and the secrets that it makes.
 func (w *world) cloud(handler func(host string) http.Handler, secrets func() []string) {
@@ -214,12 +260,11 @@ func (w *world) resolve(message []byte) ([]byte, error) {
 		return nil, err
 	}
 	name := strings.ToLower(strings.TrimSuffix(question.Name.String(), "."))
-	address := internet
-	if name == "metadata.google.internal" {
-		address = metadata
-	}
+	address := w.addressOf(name)
+	w.mu.Lock()
+	found := address != "" && !w.hidden[name]
+	w.mu.Unlock()
 	header = dnsmessage.Header{ID: header.ID, Response: true, Authoritative: true}
-	found := w.handler(name) != nil
 	if !found {
 		header.RCode = dnsmessage.RCodeNameError
 	}

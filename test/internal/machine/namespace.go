@@ -2,11 +2,11 @@ package machine
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 )
 
@@ -19,23 +19,36 @@ type Namespace struct {
 	Modules   []string // directories of programs that are modules of their own, likewise
 	Addresses []string // of this machine there, beside 127.0.0.1
 	Inside    string   // shell, for what else is to be made in it; it runs in the folder of the programs
+	// Shards is how many namespaces the tests are spread over, at the same time; 0: 1. Each has a folder of its own below
+	// that of the programs, and Inside runs there.
+	Shards int
+	// Before and After are called with the folder of the programs, before and after all of it, outside; nil: nothing is done.
+	// After is left out when a test failed.
+	Before, After func(dir string) error
 }
 
-// namespaced makes the network and its names. Engines keep things in /run that would stay.
+// namespaced makes the network and its names. Engines keep things in /run and /dev/shm that would stay.
 const namespaced = `cd "$1"; shift
 ip link set lo up
 for address in $1; do ip address add $address/32 dev lo; done
 shift
+[ "$1" = 1 ] || cd "$(mktemp -d shard-XXXXXX)"
+shift
 echo "nameserver 127.0.0.1" >resolv.conf
 echo "127.0.0.1 localhost" >hosts
-for file in resolv.conf hosts; do mount --bind $file /etc/$file; done
-for place in /run/netns /run/containers; do mkdir -p $place; mount -t tmpfs none $place; done
+names=$(readlink -f /etc/resolv.conf)
+for place in /run /dev/shm; do mount -t tmpfs none $place; done
+mkdir -p /run/lock "$(dirname "$names")"
+[ -e "$names" ] || touch "$names"
+mount --bind resolv.conf "$names"
+mount --bind hosts /etc/hosts
 `
 
 // Run builds the programs and runs the tests in the namespace, or, where there can be none, here: each says why it is left
 // out.
 func (n Namespace) Run(m *testing.M) (code int, err error) {
-	if os.Getenv(n.Variable) != "" || os.Getuid() != 0 {
+	flag.Parse()
+	if os.Getenv(n.Variable) != "" || os.Getuid() != 0 || flag.Lookup("test.list").Value.String() != "" {
 		return m.Run(), nil
 	}
 	for _, program := range n.needs() {
@@ -48,6 +61,9 @@ func (n Namespace) Run(m *testing.M) (code int, err error) {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if err := call(n.Before, dir); err != nil {
+		return 0, err
+	}
 	if err := build(dir, ".", n.Build...); err != nil {
 		return 0, err
 	}
@@ -56,7 +72,18 @@ func (n Namespace) Run(m *testing.M) (code int, err error) {
 			return 0, err
 		}
 	}
-	return n.enter(dir)
+	code, err = n.enterAll(dir)
+	if err == nil && code == 0 {
+		err = call(n.After, dir)
+	}
+	return code, err
+}
+
+func call(f func(string) error, dir string) error {
+	if f == nil {
+		return nil
+	}
+	return f(dir)
 }
 
 func build(dir, module string, packages ...string) error {
@@ -66,25 +93,6 @@ func build(dir, module string, packages ...string) error {
 		return fmt.Errorf("building the programs: %w\n%s", err, output)
 	}
 	return nil
-}
-
-// enter runs this very test in a namespace; what it leaves running ends with it.
-func (n Namespace) enter(dir string) (code int, err error) {
-	here, err := os.Getwd()
-	if err != nil {
-		return 0, err
-	}
-	script := namespaced + n.Inside + "\ncd \"$1\"; shift\nexec \"$@\""
-	arguments := append([]string{"--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private",
-		"sh", "-ec", script, "sh", dir, strings.Join(n.Addresses, " "), here}, os.Args...)
-	command := exec.Command("unshare", arguments...)
-	command.Env = append(os.Environ(), n.Variable+"="+dir)
-	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
-	var exit *exec.ExitError
-	if err := command.Run(); err != nil && !errors.As(err, &exit) {
-		return 0, err
-	}
-	return command.ProcessState.ExitCode(), nil
 }
 
 func (n Namespace) needs() []string { return append([]string{"unshare", "ip"}, n.Needs...) }
