@@ -7,6 +7,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -45,6 +46,7 @@ type Platform struct {
 	providers map[string]Provider
 	refresh   map[string]string // refresh token to the access token that it is for
 	passwords map[string]string
+	reference map[string]string // reference token to the access token that it stands for
 	calls     map[string]int
 	made      []string
 	fault     http.HandlerFunc
@@ -58,7 +60,7 @@ func New() (*Platform, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Platform{Now: time.Now, key: key, providers: map[string]Provider{}, refresh: map[string]string{}, passwords: map[string]string{}, calls: map[string]int{}}, nil
+	return &Platform{Now: time.Now, key: key, providers: map[string]Provider{}, refresh: map[string]string{}, passwords: map[string]string{}, reference: map[string]string{}, calls: map[string]int{}}, nil
 }
 
 // Integrate adds an OIDC integration.
@@ -96,7 +98,8 @@ func (p *Platform) Secrets() []string {
 	return slices.Clone(p.made)
 }
 
-// Token makes an access token for a user, and a refresh token for the next one.
+// Token makes an access token for a user, and a refresh token for the next one. A life of 0 has no end; a negative one is
+// over.
 func (p *Platform) Token(username string, life time.Duration) (access, refresh string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -106,7 +109,7 @@ func (p *Platform) Token(username string, life time.Duration) (access, refresh s
 func (p *Platform) token(username string, life time.Duration) (access, refresh string) {
 	now := p.Now()
 	claims := map[string]any{"sub": "jfac@01hunt/users/" + username, "iss": "jfac@01hunt", "aud": "*@*", "scp": "applied-permissions/user", "iat": now.Unix(), "jti": rand.Text()}
-	if life > 0 {
+	if life != 0 {
 		claims["exp"] = now.Add(life).Unix()
 	}
 	access = sign(p.key, "platform", claims)
@@ -114,6 +117,17 @@ func (p *Platform) token(username string, life time.Duration) (access, refresh s
 	p.refresh[refresh] = access
 	p.made = append(p.made, access, refresh)
 	return access, refresh
+}
+
+// Reference makes a reference token for a user: short, without a name in it, and good wherever its access token is.
+func (p *Platform) Reference(username string, life time.Duration) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	access, _ := p.token(username, life)
+	text := base64.RawStdEncoding.EncodeToString([]byte("reftkn:01:0000000000:" + rand.Text()))
+	p.reference[text] = access
+	p.made = append(p.made, text)
+	return text
 }
 
 func sign(key *ecdsa.PrivateKey, id string, claims map[string]any) string {
@@ -128,8 +142,14 @@ func sign(key *ecdsa.PrivateKey, id string, claims map[string]any) string {
 	return token
 }
 
-// Verify tells whether a login opens the registry: an access token of this platform's that lives, with its own user name.
+// Verify tells whether a login opens the registry: an access or reference token of this platform's that lives, with its own
+// user name.
 func (p *Platform) Verify(username, password string) error {
+	p.mu.Lock()
+	if access := p.reference[password]; access != "" {
+		password = access
+	}
+	p.mu.Unlock()
 	subject, _, err := p.read(password)
 	if err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -129,6 +130,13 @@ func (h *house) fails(t *testing.T, image string, words ...string) {
 		t.Errorf("pier run on %s ended with %d, not 125:\n%s%s", image, code, log, said)
 	}
 	tells(t, "pier run on "+image, log+said, words...)
+}
+
+// suffers wants an execution on the image not to start, and words both in what the person sees then and in the explanation.
+func (h *house) suffers(t *testing.T, image string, words ...string) {
+	t.Helper()
+	h.fails(t, image, append(slices.Clone(words), "Hint: ")...)
+	h.explains(t, image, words...)
 }
 
 // refuses wants a command to end with an exit code, and words in what it says.

@@ -3,11 +3,7 @@ package clouds
 import (
 	"crypto/rand"
 	"net/http"
-	"strings"
 	"testing"
-	"time"
-
-	"pierhead.dev/pierhead/exchange/jfrogtest"
 )
 
 // bearer opens a registry with a token server under names of their own.
@@ -74,33 +70,4 @@ func TestQuayRobots(t *testing.T) {
 	}
 	again := "quay.io/acme/vision:v2"
 	h.runs(t, again, w.store.put(t, again).String())
-}
-
-// V4: JFrog takes an access token with its user name, and no other's.
-func TestJFrog(t *testing.T) {
-	w := newWorld(t)
-	const host = "acme.jfrog.io"
-	platform, err := jfrogtest.New()
-	must(t, err)
-	w.cloud(nobody, platform.Secrets)
-	door := platform.Registry(w.store.behind(host))
-	w.host(host, http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, "/access/") {
-			platform.ServeHTTP(out, r)
-			return
-		}
-		door.ServeHTTP(out, r)
-	}))
-	image := host + "/docker-local/train:v1"
-	digest := w.store.put(t, image).String()
-	h := w.house(t)
-	access, _ := platform.Token("pier", time.Hour)
-	ended, _ := platform.Token("pier", -time.Hour)
-	login := func(name, token string) []string {
-		return words("registry add " + name + " --match " + host + "/* --sample " + image + " --secret " + h.lay(t, name, `{"username": "pier", "password": "`+token+`", "server": "`+host+`"}`))
-	}
-	h.refuses(t, 7, login("ended", ended[:len(ended)-8]+"AAAAAAAA"), host, "Hint: ")
-	h.refuses(t, 0, login("jfrog", access), "Proved by node local")
-	h.runs(t, image, digest)
-	h.explains(t, image, "is pulled with the credential of registry jfrog")
 }
