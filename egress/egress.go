@@ -99,14 +99,15 @@ func (c *Client) newTransport(roots *x509.CertPool, dial func(ctx context.Contex
 }
 
 // rootsWith adds PEM certificates to the system's roots: a private CA must not take the public ones away, since blobs
-// of a private registry often lie on a public host.
+// of a private registry often lie on a public host. Without any it is nil, which is the system's roots to crypto/tls: a copy of
+// them for each client would be the dearest part of lending a login.
 func rootsWith(pem string) (*x509.CertPool, error) {
+	if strings.TrimSpace(pem) == "" {
+		return nil, nil
+	}
 	roots, err := x509.SystemCertPool()
 	if err != nil {
 		roots = x509.NewCertPool()
-	}
-	if strings.TrimSpace(pem) == "" {
-		return roots, nil
 	}
 	if !roots.AppendCertsFromPEM([]byte(pem)) {
 		return nil, fmt.Errorf("%w: the CA has no PEM certificate in it", ErrRules)
