@@ -62,6 +62,7 @@ func (a *Agent) socketHandler() http.Handler {
 	mux.HandleFunc("POST "+doors.PathExplain, answering(a.explainAtDoor))
 	mux.HandleFunc("GET "+doors.PathHosts, answering(a.hosts))
 	mux.HandleFunc("GET "+doors.PathStatus, answering(a.status))
+	mux.HandleFunc("GET "+doors.PathRegistries, answering(a.registries))
 	return mux
 }
 

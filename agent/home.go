@@ -25,18 +25,27 @@ func (s *Snapshot) home(ctx context.Context, name string) (pierhead.Organization
 	if len(known) == 0 {
 		return pierhead.Organization{}, nil, pierhead.NewProblem(pierhead.ErrNotFound, "this node serves no organization yet", "an administrator makes one: pier org create NAME")
 	}
+	o, err := chosen(known, name)
+	if err != nil {
+		return pierhead.Organization{}, nil, err
+	}
+	return o.Organization, current.tables[o.Organization.ID], nil
+}
+
+// chosen is the organization of that name, or where that is empty the first by name.
+func chosen(known []pierhead.OrganizationSnapshot, name string) (pierhead.OrganizationSnapshot, error) {
 	first := slices.MinFunc(known, func(a, b pierhead.OrganizationSnapshot) int {
 		return cmp.Compare(a.Organization.Name, b.Organization.Name)
-	}).Organization
-	if name != "" && name != first.Name {
-		i := slices.IndexFunc(known, func(o pierhead.OrganizationSnapshot) bool { return o.Organization.Name == name })
-		if i < 0 {
-			return pierhead.Organization{}, nil, pierhead.NewProblem(pierhead.ErrNotFound, fmt.Sprintf("this node does not serve the organization %s, which its doors are to answer for", name),
-				"the node's operator corrects --node-organization")
-		}
-		first = known[i].Organization
+	})
+	if name == "" || name == first.Organization.Name {
+		return first, nil
 	}
-	return first, current.tables[first.ID], nil
+	i := slices.IndexFunc(known, func(o pierhead.OrganizationSnapshot) bool { return o.Organization.Name == name })
+	if i < 0 {
+		return first, pierhead.NewProblem(pierhead.ErrNotFound, fmt.Sprintf("this node does not serve the organization %s, which its doors are to answer for", name),
+			"the node's operator corrects --node-organization")
+	}
+	return known[i], nil
 }
 
 // noteHome says in the log for which organization the doors answer, at the start and when that changes.

@@ -262,3 +262,16 @@ func TestSocketSilence(t *testing.T) {
 		}
 	}
 }
+
+// What other tools' configuration needs is told, and nothing about the login but that there is one.
+func TestSocketTellsRegistries(t *testing.T) {
+	k := newKit(t)
+	_, client := k.atSocket(func(*Config) {})
+	var told doors.Registries
+	if status := k.askAt(client, "GET", doors.PathRegistries, nil, &told); status != 200 || len(told.Registries) != 2 || told.Mirror == "" {
+		t.Fatalf("%d: %+v", status, told)
+	}
+	if r := told.Registries[1]; !r.Login || told.Registries[0].Type != "hosted" || r.Match[0] != k.host()+"/*" || strings.Contains(fmt.Sprintf("%+v", told), "file:") {
+		t.Errorf("told: %+v", r)
+	}
+}

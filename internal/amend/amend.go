@@ -21,7 +21,6 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/diff"
-	"golang.org/x/sys/unix"
 
 	"pierhead.dev/pierhead/internal/durable"
 )
@@ -35,12 +34,15 @@ var (
 	ErrNotAFile    = errors.New("it is no regular file")
 	ErrTooLarge    = errors.New("it is larger than any configuration")
 	ErrMoved       = errors.New("somebody else is changing it at this moment")
+	ErrForeign     = errors.New("it belongs to another user")
+	ErrLeadsOut    = errors.New("a symbolic link leads elsewhere")
 )
 
 // A Target is one file as it shall be.
 type Target struct {
-	Path string      // absolute; a symbolic link is followed
-	Mode fs.FileMode // of a file that is not there yet
+	Path   string      // absolute; a symbolic link is followed
+	Within string      // a directory out of which no link may lead; "": anywhere
+	Mode   fs.FileMode // of a file that is not there yet; its owner is its directory's
 	// Edit makes the new content of what is there, nil for no file. What it returns unchanged is left alone.
 	Edit func(found []byte) ([]byte, error)
 	// Mask takes out what nobody shall read on a screen; nil shows everything.
@@ -108,7 +110,7 @@ func (b *Book) Plan(name string, targets []Target) (*Plan, error) {
 // look adds one target. What nobody touched since the last time is made anew of what there was before it, so that nothing
 // of the last time is left; what somebody touched is taken as it is.
 func (p *Plan) look(t Target) error {
-	path, err := resolved(t.Path)
+	path, err := resolved(t.Path, t.Within)
 	if err != nil {
 		return err
 	}
@@ -137,7 +139,7 @@ func (p *Plan) look(t Target) error {
 	if bytes.Equal(s.text, s.found.bytes()) && (s.found != nil || len(s.text) == 0) {
 		return nil
 	}
-	if err := writable(path); err != nil {
+	if err := writable(path, s.found); err != nil {
 		return err
 	}
 	s.Ours = append(slices.Clone(s.Ours[max(0, len(s.Ours)-1):]), sum(s.text))
@@ -257,8 +259,13 @@ func (b *Book) put(s step) error {
 	})
 }
 
+// like gives a file the mode and owner of the one that it replaces. A new one is its directory's owner's: what root writes
+// into somebody's home is for that person.
 func like(f *os.File, s step) error {
 	if s.found == nil {
+		if err := inherit(f.Name()); err != nil {
+			return err
+		}
 		return f.Chmod(s.mode)
 	}
 	if owner, ok := s.found.info.Sys().(*syscall.Stat_t); ok && (int(owner.Uid) != os.Geteuid() || int(owner.Gid) != os.Getegid()) {
@@ -267,6 +274,21 @@ func like(f *os.File, s step) error {
 		}
 	}
 	return f.Chmod(s.found.info.Mode().Perm())
+}
+
+// inherit gives what root made to the owner of the directory that it is in.
+func inherit(path string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	info, err := os.Stat(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	if owner, ok := info.Sys().(*syscall.Stat_t); ok && owner.Uid != 0 {
+		return os.Lchown(path, int(owner.Uid), int(owner.Gid))
+	}
+	return nil
 }
 
 func (b *Book) mkdir(dir string) error {
@@ -278,21 +300,12 @@ func (b *Book) mkdir(dir string) error {
 		err = os.Chmod(dir, 0o755)
 	}
 	if err == nil {
+		err = inherit(dir)
+	}
+	if err == nil {
 		err = b.Layer.SyncDir(filepath.Dir(dir))
 	}
 	return err
-}
-
-// resolved follows symbolic links: it is the file at their end that programs read.
-func resolved(path string) (string, error) {
-	real, err := filepath.EvalSymlinks(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		if info, err := os.Lstat(path); err == nil && info.Mode().Type() == fs.ModeSymlink {
-			return "", fmt.Errorf("%s points to a file that is not there: %w", path, ErrNotAFile)
-		}
-		return path, nil
-	}
-	return real, err
 }
 
 // read returns nil where there is no file.
@@ -317,21 +330,6 @@ func read(path string) (*file, error) {
 		err = fmt.Errorf("%s: %w", path, ErrTooLarge)
 	}
 	return &file{text, info}, err
-}
-
-// writable tells whether a file can be put there, before anything is.
-func writable(path string) error {
-	dir := filepath.Dir(path)
-	for {
-		err := unix.Access(dir, unix.W_OK|unix.X_OK)
-		if err == nil {
-			return nil
-		}
-		if !errors.Is(err, fs.ErrNotExist) || dir == filepath.Dir(dir) {
-			return fmt.Errorf("%s: %w: %v in %s", path, ErrNotWritable, err, dir) // %v: whose error it is matters to nobody
-		}
-		dir = filepath.Dir(dir)
-	}
 }
 
 func (f *file) bytes() []byte {

@@ -349,3 +349,66 @@ func attempt(b *Book, targets []Target) error {
 	}
 	return p.Apply()
 }
+
+// Who has a directory that root writes into does not choose which of root's files is changed.
+func TestAnothersLinks(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can make another user's link")
+	}
+	dir, roots := t.TempDir(), filepath.Join(t.TempDir(), "root.json")
+	const eve = 4242
+	theirs := filepath.Join(dir, "theirs.json")
+	for path, owner := range map[string]int{roots: 0, theirs: eve} {
+		if err := os.WriteFile(path, []byte("old\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chown(path, owner, owner); err != nil {
+			t.Fatal(err)
+		}
+	}
+	toRoot, toDir, toOwn := filepath.Join(dir, "a"), filepath.Join(dir, "b"), filepath.Join(dir, "c")
+	for link, end := range map[string]string{toRoot: roots, toDir: filepath.Dir(roots), toOwn: theirs} {
+		if err := os.Symlink(end, link); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Lchown(link, eve, eve); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := book(t, durable.OS{})
+	for _, path := range []string{toRoot, filepath.Join(toDir, "root.json"), filepath.Join(toDir, "new.json")} {
+		if _, err := b.Plan("docker", []Target{{Path: path, Edit: adding("ours")}}); !errors.Is(err, ErrLeadsOut) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	do(t, b, Target{Path: toOwn, Edit: adding("ours")})
+	if got := text(t, theirs); got != "old\nours\n" {
+		t.Errorf("their own: %q", got)
+	}
+	// What is new in a user's directory is that user's.
+	if err := os.Chown(dir, eve, eve); err != nil {
+		t.Fatal(err)
+	}
+	made := filepath.Join(dir, "new", "config.json")
+	do(t, b, Target{Path: made, Mode: 0o600, Edit: adding("ours")})
+	for _, path := range []string{made, filepath.Dir(made)} {
+		if info, err := os.Stat(path); err != nil || info.Sys().(*syscall.Stat_t).Uid != eve {
+			t.Errorf("%s is not theirs: %v", path, err)
+		}
+	}
+}
+
+// In another root, a link of that root leads nowhere else.
+func TestLinkOutOfRoot(t *testing.T) {
+	root, outside := t.TempDir(), t.TempDir()
+	if err := os.Symlink(outside, filepath.Join(root, "etc")); err != nil {
+		t.Fatal(err)
+	}
+	b := book(t, durable.OS{})
+	for _, path := range []string{"etc/docker/daemon.json", "etc/daemon.json"} {
+		if _, err := b.Plan("docker", []Target{{Path: filepath.Join(root, path), Within: root, Edit: adding("x")}}); !errors.Is(err, ErrLeadsOut) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	do(t, b, Target{Path: filepath.Join(root, "var/x"), Within: root, Mode: 0o644, Edit: adding("x")})
+}

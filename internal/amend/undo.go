@@ -14,8 +14,10 @@ import (
 // ErrChanged says that a file is not as it was left, so that what was there before cannot come back without losing what
 // somebody did since. Diff has the difference, from what there was to what there is.
 type ErrChanged struct {
-	Paths []string
-	Diff  string
+	Paths  []string
+	Kept   []string // what there was before, for each; "" where there was none
+	Record string   // the file that remembers it
+	Diff   string
 }
 
 // Error names the files.
@@ -46,7 +48,7 @@ func (b *Book) PlanUndo(name string, mask func([]byte) []byte) (*Undoing, error)
 		return nil, err
 	}
 	u := &Undoing{book: b, name: name, record: kept, mask: mask}
-	changed := &ErrChanged{}
+	changed := &ErrChanged{Record: b.file(name)}
 	for _, e := range kept.Files {
 		one, ok, err := look(e)
 		if err != nil {
@@ -54,11 +56,12 @@ func (b *Book) PlanUndo(name string, mask func([]byte) []byte) (*Undoing, error)
 		}
 		if !ok {
 			changed.Paths = append(changed.Paths, e.Path)
+			changed.Kept = append(changed.Kept, e.Backup)
 			changed.Diff += string(unified(e.Path, one.back, one.found.bytes(), mask))
 			continue
 		}
 		if one.found.sum() != e.Before {
-			if err := writable(e.Path); err != nil {
+			if err := writable(e.Path, one.found); err != nil {
 				return nil, err
 			}
 		}

@@ -13,6 +13,7 @@ const (
 	PathExplain    = "/v1/explain"    // an api.Explanation of what the door would get
 	PathHosts      = "/v1/hosts"      // Hosts
 	PathStatus     = "/v1/status"     // Status
+	PathRegistries = "/v1/registries" // Registries
 )
 
 // SystemSocket is where the agent of a machine listens, and SocketVariable names another place.
@@ -90,6 +91,26 @@ type Refusal struct {
 // anybody, or "".
 type Hosts struct {
 	Hosts map[string]string `json:"hosts"`
+}
+
+// Registries are what other tools' configuration needs of the organization's registries, as the node has them now, and where
+// its mirror is.
+type Registries struct {
+	Organization string     `json:"organization"`
+	Mirror       string     `json:"mirror"` // "127.0.0.1:5050"
+	Registries   []Registry `json:"registries"`
+}
+
+// A Registry is one of them, without anything about its login but whether there is one.
+type Registry struct {
+	Name      string   `json:"name"`
+	Type      string   `json:"type"`
+	Match     []string `json:"match"`
+	Projects  []string `json:"projects,omitempty"` // that may use it; none: all
+	WholeHost bool     `json:"whole_host,omitempty"`
+	PlainHTTP bool     `json:"plain_http,omitempty"`
+	OwnCA     bool     `json:"own_ca,omitempty"`
+	Login     bool     `json:"login,omitempty"`
 }
 
 // A Status is how the node is.
