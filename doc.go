@@ -18,7 +18,8 @@
 // environment, the agent's Kubernetes namespace (secret/k8s), Vault (secret/vault), AWS Secrets Manager (secret/awssm), Azure Key Vault
 // (secret/azurekv), Google Secret Manager (secret/gcpsm), and credentials sealed to a data-plane key. credential/ is a
 // registry login and the hosts that it is for. egress/ is the only way out to addresses that others choose: dial rules,
-// redirects, realms, evidence. internal/ has durable (writes that survive a crash), ids, tokens (the signing of
+// redirects, realms, evidence. internal/ has durable (writes that survive a crash), amend
+// (changes to others' files that can be undone), ids, tokens (the signing of
 // registry tokens), suggest (the word that somebody meant), skip (a stream that is read again), and tokendir (the OIDC
 // tokens that a platform put on a node).
 //

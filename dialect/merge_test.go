@@ -254,3 +254,25 @@ func TestMask(t *testing.T) {
 		t.Errorf("nothing in it is secret: %s", got)
 	}
 }
+
+func TestMergeKubeletFlags(t *testing.T) {
+	const ours = "--image-credential-provider-config=/c --image-credential-provider-bin-dir=/d"
+	for _, test := range []struct{ found, want string }{
+		{"", "KUBELET_EXTRA_ARGS=\"" + ours + "\"\n"},
+		{"# mine", "# mine\nKUBELET_EXTRA_ARGS=\"" + ours + "\"\n"},
+		{"KUBELET_EXTRA_ARGS=\n", "KUBELET_EXTRA_ARGS=\"" + ours + "\"\n"},
+		{"KUBELET_EXTRA_ARGS=--v=2 --a\nB=1\n", "KUBELET_EXTRA_ARGS=\"--v=2 --a " + ours + "\"\nB=1\n"},
+		{"KUBELET_EXTRA_ARGS='--v=2'", "KUBELET_EXTRA_ARGS='--v=2 " + ours + "'"},
+		{"KUBELET_EXTRA_ARGS=--v=2 \\\n  --a\n", ""},
+		{"KUBELET_EXTRA_ARGS=\"--a='x\" y\"\n", ""},
+		{"KUBELET_EXTRA_ARGS=--image-credential-provider-config=/other\n", ""},
+	} {
+		m, err := MergeKubeletFlags([]byte(test.found), "/c", "/d")
+		if (err != nil) != (test.want == "") || err == nil && string(m.Text) != test.want {
+			t.Errorf("%q: %q, %v", test.found, m.Text, err)
+		}
+		if again, second := MergeKubeletFlags(m.Text, "/c", "/d"); err == nil && (second != nil || !bytes.Equal(again.Text, m.Text)) {
+			t.Errorf("%q: a second time: %q, %v", test.found, again.Text, second)
+		}
+	}
+}

@@ -39,7 +39,7 @@ func (p *program) nodeCommand() *cobra.Command {
 					return fields("Name", n.Name, "ID", n.ID, "Serves", servesWhom(n), "Version", n.Version, "Last seen", whenOr(n.LastSeenAt, "never"), "Joined", when(n.CreatedAt))
 				})
 			})},
-		p.nodeRevokeCommand(&org), p.nodeStatusCommand())
+		p.nodeRevokeCommand(&org), p.nodeStatusCommand(), p.nodeSetupCommand(&org))
 	c.PersistentFlags().StringVar(&org, "org", "", "organization (PIER_ORG)")
 	return c
 }

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"pierhead.dev/pierhead/dialect"
+)
+
+func setupTools() []setupTool {
+	return []setupTool{
+		{"docker", "config.json (credential helper), and as root dockerd's daemon.json (the mirror, for Docker Hub)",
+			[2]string{"config-dir", "daemon-config"}, [2]string{"Docker's configuration directory (DOCKER_CONFIG)", `dockerd's configuration; "" leaves it alone`},
+			dockerPlaces, (*setup).docker, func(_ *setup, path string) string {
+				if filepath.Base(path) == "config.json" {
+					return ""
+				}
+				return "dockerd reads it when it is told to: systemctl reload docker. Containers go on running."
+			}},
+		{"podman", "a drop-in for registries.conf (the mirror) and auth.json (credential helper), for Podman, Buildah, Skopeo and CRI-O",
+			[2]string{"auth-file", "registries-dir"}, [2]string{"auth.json (REGISTRY_AUTH_FILE)", "directory of drop-ins for registries.conf"},
+			podmanPlaces, (*setup).podman, func(*setup, string) string { return "" }},
+		{"containerd", "hosts.toml for each host (the mirror), and config_path in config.toml",
+			[2]string{"config", "certs-dir"}, [2]string{"containerd's configuration", "directory of the hosts, where the configuration names none"},
+			func(*program) [2]string { return [2]string{"/etc/containerd/config.toml", "/etc/containerd/certs.d"} }, (*setup).containerd,
+			func(s *setup, path string) string {
+				if path != s.at(s.places[0]) {
+					return ""
+				}
+				return "containerd has to be restarted: systemctl restart containerd. Containers go on running."
+			}},
+		{"kubelet", "the kubelet's CredentialProviderConfig, and its flags",
+			[2]string{"config", "flags-file"}, [2]string{"the CredentialProviderConfig", `file with KUBELET_EXTRA_ARGS; "" leaves it alone`},
+			func(*program) [2]string {
+				return [2]string{"/etc/pierhead/credential-provider-config.yaml", "/etc/default/kubelet"}
+			}, (*setup).kubelet,
+			func(*setup, string) string {
+				return "The kubelet has to be restarted: systemctl restart kubelet. Pods go on running."
+			}},
+	}
+}
+
+// home is a user's directory for configuration.
+func (p *program) configHome() string {
+	if directory := p.env("XDG_CONFIG_HOME"); directory != "" {
+		return directory
+	}
+	return filepath.Join(p.env("HOME"), ".config")
+}
+
+func dockerPlaces(p *program) [2]string {
+	places := [2]string{p.variable("DOCKER_CONFIG", filepath.Join(p.env("HOME"), ".docker"))}
+	if os.Geteuid() == 0 {
+		places[1] = "/etc/docker/daemon.json"
+	} // a dockerd without root has a loopback of its own, where there is no mirror
+	return places
+}
+
+func (s *setup) docker() error {
+	e, err := s.export(dialect.DockerConfig)
+	if err != nil {
+		return err
+	}
+	s.add(filepath.Join(s.places[0], "config.json"), 0o600, func(found []byte) (dialect.Merge, error) { return dialect.MergeHelpers(found, e, s.settings) })
+	s.wantProgram("docker-credential-" + s.settings.Helper)
+	if s.p.env("DOCKER_AUTH_CONFIG") != "" {
+		s.find("DOCKER_AUTH_CONFIG is set; for the hosts that it lists Docker asks no helper", "unset it")
+	}
+	if user := s.p.env("SUDO_USER"); user != "" && user != "root" && s.root == "" {
+		s.find(fmt.Sprintf("%s is what root's docker reads; %s's own is another", filepath.Join(s.places[0], "config.json"), user), "for that too, run it without sudo")
+	}
+	if s.places[1] == "" {
+		return nil
+	}
+	daemon, err := dialect.DockerDaemon(s.registries, s.settings)
+	if err != nil || len(daemon.Files) == 0 {
+		return err
+	}
+	s.add(s.places[1], 0o644, func(found []byte) (dialect.Merge, error) { return dialect.MergeMirrors(found, daemon, s.settings) })
+	return nil
+}
+
+// export says the registries in a dialect, and keeps its warnings.
+func (s *setup) export(d dialect.Dialect) (dialect.Export, error) {
+	e, err := d(s.registries, s.settings)
+	s.findings = append(s.findings, e.Warnings...)
+	return e, err
+}
+
+// wantProgram tells where a program that the configuration names is not found.
+func (s *setup) wantProgram(name string) {
+	if s.root != "" {
+		return
+	}
+	if _, err := exec.LookPath(name); err != nil {
+		s.find(name+" is not on the PATH, so clients cannot start it", "put it beside pier, or into /usr/local/bin")
+	}
+}
+
+func podmanPlaces(p *program) [2]string {
+	places := [2]string{p.variable("REGISTRY_AUTH_FILE", filepath.Join(p.configHome(), "containers", "auth.json")), "/etc/containers/registries.conf.d"}
+	if os.Geteuid() != 0 {
+		places[1] = filepath.Join(p.configHome(), "containers", "registries.conf.d")
+	}
+	return places
+}
+
+func (s *setup) podman() error {
+	auth, err := s.export(dialect.ContainersAuth)
+	if err != nil {
+		return err
+	}
+	s.add(s.places[0], 0o600, func(found []byte) (dialect.Merge, error) { return dialect.MergeHelpers(found, auth, s.settings) })
+	s.wantProgram("docker-credential-" + s.settings.Helper)
+	runtime := "/run/containers/0/auth.json"
+	if directory := s.p.env("XDG_RUNTIME_DIR"); directory != "" {
+		runtime = filepath.Join(directory, "containers", "auth.json")
+	}
+	if text, err := os.ReadFile(s.at(runtime)); err == nil && runtime != s.places[0] {
+		s.findings = append(s.findings, dialect.Shadows(runtime, text, auth)...)
+	}
+	mirrors, err := s.export(dialect.RegistriesConf)
+	if err != nil || len(mirrors.Files) == 0 {
+		return err
+	}
+	if other := s.p.env("CONTAINERS_REGISTRIES_CONF"); other != "" {
+		s.find("CONTAINERS_REGISTRIES_CONF names another registries.conf, "+other, "see that "+s.places[1]+" is read beside it")
+	}
+	s.add(filepath.Join(s.places[1], mirrors.Files[0].Name), 0o644, func([]byte) (dialect.Merge, error) { return dialect.Merge{Text: []byte(mirrors.Files[0].Text)}, nil })
+	return nil
+}
+
+func (s *setup) containerd() error {
+	e, err := s.export(dialect.HostsTOML)
+	if err != nil || len(e.Files) == 0 {
+		return err
+	}
+	found, err := os.ReadFile(s.at(s.places[0]))
+	if err != nil && !os.IsNotExist(err) {
+		return setupProblem(err)
+	}
+	dir := s.places[1]
+	if _, there, err := dialect.MergeContainerd(found, dir); err == nil {
+		dir = there
+	}
+	s.add(s.places[0], 0o644, func(found []byte) (dialect.Merge, error) {
+		m, _, err := dialect.MergeContainerd(found, s.places[1])
+		return m, err
+	})
+	for _, file := range e.Files {
+		s.host(dir, file)
+	}
+	if _, err := os.Stat(s.at(filepath.Join(dir, "_default"))); err == nil {
+		s.find(filepath.Join(dir, "_default")+" is not asked any more for the hosts that have a directory of their own now", "")
+	}
+	return nil
+}
+
+// host plans one host's hosts.toml. A directory by the host's other name goes on counting, and certificates that lie loose
+// in it would not be read beside a hosts.toml.
+func (s *setup) host(dir string, file dialect.File) {
+	name := filepath.Dir(file.Name)
+	if plain := strings.TrimSuffix(name, "_"); plain != name {
+		colon := strings.LastIndexByte(plain, '_')
+		if other := plain[:colon] + ":" + plain[colon+1:]; exists(s.at(filepath.Join(dir, other))) && !exists(s.at(filepath.Join(dir, name))) {
+			name = other
+		}
+	}
+	place := filepath.Join(dir, name)
+	loose, _ := filepath.Glob(filepath.Join(s.at(place), "*.c[er]*t"))
+	if len(loose) > 0 && !exists(s.at(filepath.Join(place, "hosts.toml"))) {
+		s.find(fmt.Sprintf("%s has certificates, which containerd does not read beside a hosts.toml; it stays as it is", place),
+			"name them in a hosts.toml there (ca = …, client = …), and run this again")
+		return
+	}
+	s.add(filepath.Join(place, "hosts.toml"), 0o644, func(found []byte) (dialect.Merge, error) { return dialect.MergeHosts(found, file.Text, s.settings) })
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+func (s *setup) kubelet() error {
+	e, err := s.export(dialect.Kubelet)
+	if err != nil || len(e.Files) == 0 {
+		return err
+	}
+	s.add(s.places[0], 0o644, func(found []byte) (dialect.Merge, error) { return dialect.MergeProviders(found, e, s.settings) })
+	directory := "/usr/local/lib/pierhead/kubelet"
+	if !exists(s.at(filepath.Join(directory, s.settings.Plugin))) {
+		s.find(fmt.Sprintf("%s is not in %s, where the kubelet looks for it", s.settings.Plugin, directory),
+			"install -D -m 0755 "+s.settings.Plugin+" "+filepath.Join(directory, s.settings.Plugin))
+	}
+	if s.places[1] != "" {
+		s.add(s.places[1], 0o644, func(found []byte) (dialect.Merge, error) {
+			return dialect.MergeKubeletFlags(found, s.places[0], directory)
+		})
+	}
+	return nil
+}
