@@ -102,13 +102,6 @@ func (w *world) addressOf(name string) string {
 // away takes a name out of the world: it does not resolve any more.
 func (w *world) away(name string) { w.host(name, nil) }
 
-// back is the end of away, for names of a cloud.
-func (w *world) back(name string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.hosts, name)
-}
-
 // cloud adds one: who answers at its hosts, and the secrets that it makes.
 func (w *world) cloud(handler func(host string) http.Handler, secrets func() []string) {
 	w.mu.Lock()
