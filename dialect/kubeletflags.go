@@ -34,24 +34,24 @@ func MergeKubeletFlags(found []byte, config, directory string) (Merge, error) {
 		}
 		return Merge{Text: []byte(text + variable + `"` + ours + "\"\n")}, nil
 	}
-	value, quote := line[len(variable):], ""
-	if strings.HasSuffix(value, `\`) {
+	value, quote, ok := systemdValue(line[len(variable):])
+	if !ok {
 		return Merge{}, errByHand
-	}
-	if value != "" && (value[0] == '"' || value[0] == '\'') {
-		quote = value[:1]
-		if len(value) < 2 || strings.Count(value, quote) != 2 || !strings.HasSuffix(value, quote) {
-			return Merge{}, errByHand
-		}
-		value = value[1 : len(value)-1]
-	} else {
-		quote = `"`
-		if strings.ContainsAny(value, `"'\`) {
-			return Merge{}, errByHand
-		}
 	}
 	if value != "" {
 		value += " "
 	}
 	return Merge{Text: []byte(text[:at] + variable + quote + value + ours + quote + text[at+len(line):])}, nil
+}
+
+// systemdValue is a variable's value without its quotes, and the quotes; ok unless it is written in some other way.
+func systemdValue(text string) (value, quote string, ok bool) {
+	if text == "" || text[0] != '"' && text[0] != '\'' {
+		return text, `"`, !strings.ContainsAny(text, `"'\`)
+	}
+	quote = text[:1]
+	if len(text) < 2 || strings.Count(text, quote) != 2 || !strings.HasSuffix(text, quote) {
+		return "", "", false
+	}
+	return text[1 : len(text)-1], quote, true
 }

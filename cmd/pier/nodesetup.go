@@ -121,7 +121,10 @@ func (s *setup) run(ctx context.Context) error {
 
 // book is where it is remembered what was done, under a name for these places: another user's are another's.
 func (s *setup) book() (*amend.Book, string, error) {
-	data, err := s.p.defaultData()
+	data, err := s.p.env("PIER_DATA"), error(nil)
+	if data == "" {
+		data, err = s.p.defaultData()
+	}
 	if err != nil {
 		return nil, "", err
 	}
