@@ -14,38 +14,35 @@ import (
 // of that name, or where that is empty the first by name. Errors: pierhead.ErrUnreachable before the node ever heard of any,
 // and pierhead.ErrNotFound, both with a hint.
 func (s *Snapshot) home(ctx context.Context, name string) (pierhead.Organization, *resolve.Table, error) {
+	home, table, err := s.wholeHome(ctx, name)
+	return home.Organization, table, err
+}
+
+// wholeHome is home with all that the snapshot has of the organization.
+func (s *Snapshot) wholeHome(ctx context.Context, name string) (home pierhead.OrganizationSnapshot, table *resolve.Table, err error) {
 	select {
 	case <-s.loaded:
 	case <-ctx.Done():
-		return pierhead.Organization{}, nil, pierhead.NewProblem(pierhead.ErrUnreachable, "this node has not heard from the control plane yet",
+		return home, nil, pierhead.NewProblem(pierhead.ErrUnreachable, "this node has not heard from the control plane yet",
 			"the node's operator looks at the way from this node to the control plane")
 	}
 	current := s.current.Load()
 	known := current.snapshot.Organizations
 	if len(known) == 0 {
-		return pierhead.Organization{}, nil, pierhead.NewProblem(pierhead.ErrNotFound, "this node serves no organization yet", "an administrator makes one: pier org create NAME")
+		return home, nil, pierhead.NewProblem(pierhead.ErrNotFound, "this node serves no organization yet", "an administrator makes one: pier org create NAME")
 	}
-	o, err := chosen(known, name)
-	if err != nil {
-		return pierhead.Organization{}, nil, err
-	}
-	return o.Organization, current.tables[o.Organization.ID], nil
-}
-
-// chosen is the organization of that name, or where that is empty the first by name.
-func chosen(known []pierhead.OrganizationSnapshot, name string) (pierhead.OrganizationSnapshot, error) {
-	first := slices.MinFunc(known, func(a, b pierhead.OrganizationSnapshot) int {
+	home = slices.MinFunc(known, func(a, b pierhead.OrganizationSnapshot) int {
 		return cmp.Compare(a.Organization.Name, b.Organization.Name)
 	})
-	if name == "" || name == first.Organization.Name {
-		return first, nil
+	if name != "" && name != home.Organization.Name {
+		i := slices.IndexFunc(known, func(o pierhead.OrganizationSnapshot) bool { return o.Organization.Name == name })
+		if i < 0 {
+			return pierhead.OrganizationSnapshot{}, nil, pierhead.NewProblem(pierhead.ErrNotFound, fmt.Sprintf("this node does not serve the organization %s, which its doors are to answer for", name),
+				"the node's operator corrects --node-organization")
+		}
+		home = known[i]
 	}
-	i := slices.IndexFunc(known, func(o pierhead.OrganizationSnapshot) bool { return o.Organization.Name == name })
-	if i < 0 {
-		return first, pierhead.NewProblem(pierhead.ErrNotFound, fmt.Sprintf("this node does not serve the organization %s, which its doors are to answer for", name),
-			"the node's operator corrects --node-organization")
-	}
-	return known[i], nil
+	return home, current.tables[home.Organization.ID], nil
 }
 
 // noteHome says in the log for which organization the doors answer, at the start and when that changes.
