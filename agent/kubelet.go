@@ -2,9 +2,7 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/http"
 	"path"
 	"regexp"
 	"strings"
@@ -64,16 +62,10 @@ func (a *Agent) lendKubelet(ctx context.Context, ask doors.Ask) (doors.Loan, *re
 	if err == nil {
 		loan, err = a.lend(ctx, caller, q)
 	}
-	switch {
-	case err == nil:
+	if err == nil {
 		return loanOf(loan), nil
-	case errors.Is(err, context.Canceled):
-		return doors.Loan{}, refused(err)
 	}
-	r := refused(err, pierhead.ErrNotFound)
-	if r.status != http.StatusNotFound || worthTelling(err) {
-		a.trouble(doors.Kubelet, shown(ask.Image), r.Reason, r.Hint)
-	}
+	r, _ := a.notLent(doors.Kubelet, shown(ask.Image), err, pierhead.ErrNotFound)
 	return doors.Loan{}, r
 }
 

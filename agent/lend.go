@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"pierhead.dev/pierhead"
@@ -21,19 +22,28 @@ func (a *Agent) lendDocker(ctx context.Context, ask doors.Ask) (doors.Loan, *ref
 		return doors.Loan{}, refused(err, pierhead.ErrNotFound)
 	}
 	loan, err := a.lend(ctx, a.doorCaller(), broker.Question{Reference: host, Door: doors.Docker})
-	switch {
-	case err == nil:
+	if err == nil {
 		return loanOf(loan), nil
-	case errors.Is(err, context.Canceled):
-		return doors.Loan{}, refused(err)
 	}
-	r := refused(err, pierhead.ErrNotFound, pierhead.ErrConflict)
-	if r.status == 404 && !worthTelling(err) {
+	r, said := a.notLent(doors.Docker, asked, err, pierhead.ErrNotFound, pierhead.ErrConflict)
+	if !said {
 		a.Log.Info("no credential for a runtime", "door", doors.Docker, "asked", asked, "reason", r.Reason)
-	} else {
-		a.trouble(doors.Docker, asked, r.Reason, r.Hint)
 	}
 	return doors.Loan{}, r
+}
+
+// notLent makes of an error what is said at a door, as refused does, and keeps it among the node's troubles where it is more
+// than "nothing is configured"; said tells whether there is no more to say of it.
+func (a *Agent) notLent(door doors.Door, asked string, err error, missing ...error) (r *refusal, said bool) {
+	if errors.Is(err, context.Canceled) { // whoever asked went away
+		return refused(err), true
+	}
+	r = refused(err, missing...)
+	if r.status == http.StatusNotFound && !worthTelling(err) {
+		return r, false
+	}
+	a.trouble(door, asked, r.Reason, r.Hint)
+	return r, true
 }
 
 // worthTelling are the refusals that are more than "nothing is configured": a runtime hides them, and somebody may look for
