@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"path"
-	"regexp"
 	"strings"
 
 	"pierhead.dev/pierhead"
@@ -95,7 +94,7 @@ func ParseKubeProjects(texts []string) (KubeProjects, error) {
 		if !named {
 			account = "*"
 		}
-		if !ok || !isKubePattern(namespace) || !isKubePattern(account) || project != "*" && project != "-" && !isProjectName(project) {
+		if !ok || !isKubePattern(namespace) || !isKubePattern(account) || project != "*" && project != "-" && !pierhead.IsName(project) {
 			return nil, pierhead.NewProblem(pierhead.ErrBadInput, fmt.Sprintf("%q says of no namespace for which project it is", text),
 				`write NAMESPACE=PROJECT or NAMESPACE/SERVICEACCOUNT=PROJECT, with * for any characters of a name; a project * is the one of the namespace's own name, and - is none`)
 		}
@@ -106,11 +105,6 @@ func ParseKubeProjects(texts []string) (KubeProjects, error) {
 	}
 	return rules, nil
 }
-
-// projectNames is what a project may be called.
-var projectNames = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
-
-func isProjectName(name string) bool { return len(name) <= 63 && projectNames.MatchString(name) }
 
 // isKubePattern allows the characters of Kubernetes' names, and *: path.Match knows other characters of its own.
 func isKubePattern(text string) bool {

@@ -119,7 +119,7 @@ func (s *Store) PutCheck(ctx context.Context, c pierhead.Caller, r pierhead.Regi
 		due := check.At.Add(CheckEvery + time.Duration((rand.Float64()-0.5)/5*float64(CheckEvery)))
 		_, err := k.exec(`UPDATE registry_checks SET result = ?, at = ?, node = ?, image = ?, reason = ?, hint = ?, due_at = ?
 			WHERE registry_id = (SELECT id FROM registries WHERE id = ? AND updated_at = ?)`,
-			string(check.Result), micros(check.At), cutBytes(check.Node, maxName), cutBytes(check.Image, 1024), cutBytes(check.Reason, 2000), cutBytes(check.Hint, 2000),
+			string(check.Result), micros(check.At), cutBytes(check.Node, pierhead.MaxName), cutBytes(check.Image, 1024), cutBytes(check.Reason, 2000), cutBytes(check.Hint, 2000),
 			micros(due), r.ID, micros(r.UpdatedAt))
 		return err
 	})

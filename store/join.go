@@ -185,7 +185,7 @@ func (k *call) joinedNode(t pierhead.Token, join pierhead.Join) (node, error) {
 	n := node{id: ids.New("node"), name: rowName(t.OrganizationID, name), organizationID: t.OrganizationID, organization: t.Organization,
 		publicKey: join.PublicKey, created: micros(k.at)}
 	if isLine(join.Version) {
-		n.version = cutBytes(join.Version, maxName)
+		n.version = cutBytes(join.Version, pierhead.MaxName)
 	}
 	if _, err := k.exec(`INSERT INTO nodes (id, name, organization_id, public_key, version, created_at) VALUES (?, ?, ?, ?, ?, ?)`,
 		n.id, n.name, n.organizationID, n.publicKey, n.version, n.created); err != nil {

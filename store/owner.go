@@ -85,27 +85,21 @@ func (k *call) deleteOwner(o owner) error {
 	return err
 }
 
-// maxName is the longest name of a person, organization, project, registry or robot: a DNS label's length.
-const maxName = 63
-
 // CheckPersonName tells whether a person could have this name, with an ErrBadInput that says why not.
 func CheckPersonName(name string) error { return checkName("person", name) }
 
-// checkName accepts [a-z0-9]+(-[a-z0-9]+)* of at most 63 bytes. "system" is what the audit log calls the process.
+// checkName accepts what is a name (pierhead.IsName). "system" is what the audit log calls the process.
 func checkName(kind, name string) error {
 	hint := "use lower-case letters, digits and single hyphens between them, at most 63 characters"
 	switch {
 	case name == "":
 		return badInput("a name for the %s is missing", hint, kind)
-	case len(name) > maxName:
-		return badInput("the name of the %s is longer than %d characters", hint, kind, maxName)
+	case len(name) > pierhead.MaxName:
+		return badInput("the name of the %s is longer than %d characters", hint, kind, pierhead.MaxName)
 	case name == "system":
 		return badInput("%q is a reserved name", "choose another name", name)
-	}
-	for _, part := range strings.Split(name, "-") {
-		if part == "" || strings.Trim(part, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
-			return badInput("%q is not a valid %s name", hint, cut(name), kind)
-		}
+	case !pierhead.IsName(name):
+		return badInput("%q is not a valid %s name", hint, cut(name), kind)
 	}
 	return nil
 }

@@ -45,7 +45,7 @@ func advance(known, report pierhead.Progress, now time.Time) (pierhead.Progress,
 	next.State = report.State
 	next.Digest = newer(known.Digest, report.Digest, maxDigest)
 	next.PlatformDigest = newer(known.PlatformDigest, report.PlatformDigest, maxDigest)
-	next.Registry = newer(known.Registry, report.Registry, maxName)
+	next.Registry = newer(known.Registry, report.Registry, pierhead.MaxName)
 	next.Reason = newer(known.Reason, report.Reason, maxReason)
 	next.Hint = newer(known.Hint, report.Hint, maxReason)
 	next.Anonymous = known.Anonymous || report.Anonymous
