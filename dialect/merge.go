@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -38,7 +39,7 @@ func MergeHelpers(found []byte, e Export, settings Settings) (Merge, error) {
 	m := Merge{}
 	var add []setting
 	value, _ := json.Marshal(settings.Helper) // a string always is
-	for _, key := range sortedKeys(wanted.CredHelpers) {
+	for _, key := range slices.Sorted(maps.Keys(wanted.CredHelpers)) {
 		switch other, ok := stringMember(text, helpers, key); {
 		case !ok:
 			add = append(add, setting{key, string(value)})
@@ -51,7 +52,7 @@ func MergeHelpers(found []byte, e Export, settings Settings) (Merge, error) {
 	if len(add) == 0 {
 		m.Text = found
 	}
-	m.Findings = append(m.Findings, logins(found, sortedKeys(wanted.CredHelpers))...)
+	m.Findings = append(m.Findings, logins(found, slices.Sorted(maps.Keys(wanted.CredHelpers)))...)
 	return m, nil
 }
 
@@ -97,7 +98,7 @@ func logins(text []byte, hosts []string) []Warning {
 		return nil
 	}
 	var found []Warning
-	for _, key := range sortedKeys(file.Auths) {
+	for _, key := range slices.Sorted(maps.Keys(file.Auths)) {
 		host := strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(key, "https://"), "http://"), "/")
 		name, _, _ := strings.Cut(host, "/")
 		if slices.Contains(hosts, key) || slices.Contains(hosts, name) {
@@ -121,7 +122,7 @@ func Shadows(path string, text []byte, e Export) []Warning {
 		return nil
 	}
 	var found []Warning
-	for _, key := range append(sortedKeys(file.Auths), sortedKeys(file.CredHelpers)...) {
+	for _, key := range append(slices.Sorted(maps.Keys(file.Auths)), slices.Sorted(maps.Keys(file.CredHelpers))...) {
 		host, _, _ := strings.Cut(key, "/")
 		if _, ours := wanted.CredHelpers[host]; ours {
 			found = append(found, Warning{"", fmt.Sprintf("%s has a login for %s, which is used before the helper is asked", path, key), "take it out: podman logout " + key})
@@ -165,15 +166,6 @@ func prepend(text []byte, array jsonValue, item []byte) []byte {
 		follow = []byte(" ")
 	}
 	return slices.Concat(text[:at], lead, item, []byte(","), follow, text[array.items[0].start:])
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	var keys []string
-	for key := range m {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	return keys
 }
 
 // MergeProviders puts our provider into a CredentialProviderConfig, JSON or YAML, which the kubelet reads one of only. One of

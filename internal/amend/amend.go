@@ -359,9 +359,14 @@ func (e *entry) original() ([]byte, error) {
 	}
 	f, err := read(e.Backup)
 	if err != nil || f.sum() != e.Before {
-		return nil, fmt.Errorf("what %s was before is to be in %s, and is not there as it was", e.Path, e.Backup)
+		return nil, e.lost()
 	}
 	return f.text, nil
+}
+
+// lost says that what there was before the first change is gone.
+func (e *entry) lost() error {
+	return fmt.Errorf("what %s was before is to be in %s, and is not there as it was", e.Path, e.Backup)
 }
 
 func (r *record) find(path string) *entry {

@@ -89,7 +89,7 @@ func look(e entry) (one undo, ok bool, err error) {
 		return one, true, nil // it was undone already, or never done
 	}
 	if one.back.sum() != e.Before {
-		return one, false, fmt.Errorf("what %s was before is to be in %s, and is not there as it was", e.Path, e.Backup)
+		return one, false, e.lost()
 	}
 	return one, slices.Contains(e.Ours, sum) && !e.Foreign, nil
 }
