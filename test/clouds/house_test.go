@@ -2,8 +2,6 @@ package clouds
 
 import (
 	"crypto/rand"
-	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -50,7 +48,7 @@ func (w *world) houseWith(t *testing.T, engine string, variables ...string) *hou
 		machine.RemoveStore(t, "../setup/remove-store.sh")(dir + "/data/agent/engine")
 		h.keep(t)
 	})
-	h = &house{Pier: &machine.Pier{Program: built("pier"), Dir: dir}, w: w, secrets: filepath.Join(dir, "secrets"), tokens: filepath.Join(dir, "tokens"),
+	h = &house{Pier: &machine.Pier{Program: built("pier"), Dir: dir, Said: filepath.Join(dir, saidFile)}, w: w, secrets: filepath.Join(dir, "secrets"), tokens: filepath.Join(dir, "tokens"),
 		marker: "marker-" + strings.ToLower(rand.Text())}
 	must(t, os.Mkdir(h.secrets, 0o700))
 	must(t, os.Mkdir(h.tokens, 0o700))
@@ -65,27 +63,6 @@ func (w *world) houseWith(t *testing.T, engine string, variables ...string) *hou
 	h.Must(t, words("registry add "+h.marker+" --match registry.marker.example/* --no-credential --no-test")...)
 	t.Cleanup(func() { h.search(t) }) // before it ends
 	return h
-}
-
-// Run is that of the pier, and writes down what it says.
-func (h *house) Run(t *testing.T, token, input string, arguments ...string) (out, said string, code int) {
-	t.Helper()
-	out, said, code = h.Pier.Run(t, token, input, arguments...)
-	file, err := os.OpenFile(filepath.Join(h.Dir, saidFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	must(t, err)
-	_, err = fmt.Fprintf(file, "$ pier %s\n%s\n%s\n", strings.Join(arguments, " "), out, said)
-	must(t, errors.Join(err, file.Close()))
-	return out, said, code
-}
-
-// Must runs a command of the context's administrator, which must end well.
-func (h *house) Must(t *testing.T, arguments ...string) string {
-	t.Helper()
-	out, said, code := h.Run(t, "", "", arguments...)
-	if code != 0 {
-		t.Fatalf("pier %s: exit code %d\n%s%s", strings.Join(arguments, " "), code, said, out)
-	}
-	return out
 }
 
 // lay puts a secret where the operator does, for file:NAME.

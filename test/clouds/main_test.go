@@ -11,7 +11,6 @@ package clouds
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -38,14 +37,7 @@ func namespace() machine.Namespace {
 		Shards:    2, Before: makeKept, After: searchSuite}
 }
 
-func TestMain(m *testing.M) {
-	code, err := namespace().Run(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { namespace().Main(m) }
 
 // makeKept makes the places for what is searched in the end.
 func makeKept(dir string) error {

@@ -3,7 +3,6 @@
 package kubelet
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -42,14 +41,7 @@ func namespace() machine.Namespace {
 		Inside: inside}
 }
 
-func TestMain(m *testing.M) {
-	code, err := namespace().Run(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { namespace().Main(m) }
 
 func built(name string) string { return namespace().Built(name) }
 

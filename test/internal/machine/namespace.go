@@ -11,7 +11,7 @@ import (
 )
 
 // A Namespace is a network, mounts and processes for the tests of one package: no request leaves it, and what the tests
-// start, mount and keep in /run ends with it. Its Run is for TestMain.
+// start, mount and keep in /run ends with it. Its Main is for TestMain.
 type Namespace struct {
 	Variable  string   // of the environment: tells the tests inside where the programs are
 	Needs     []string // programs that there must be, beside those that make the namespace
@@ -44,9 +44,18 @@ mount --bind resolv.conf "$names"
 mount --bind hosts /etc/hosts
 `
 
-// Run builds the programs and runs the tests in the namespace, or, where there can be none, here: each says why it is left
-// out.
-func (n Namespace) Run(m *testing.M) (code int, err error) {
+// Main builds the programs, runs the tests in the namespace and ends the process; where there can be no namespace they run
+// here, and each says why it is left out.
+func (n Namespace) Main(m *testing.M) {
+	code, err := n.run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func (n Namespace) run(m *testing.M) (code int, err error) {
 	flag.Parse()
 	if os.Getenv(n.Variable) != "" || os.Getuid() != 0 || flag.Lookup("test.list").Value.String() != "" {
 		return m.Run(), nil

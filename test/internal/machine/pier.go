@@ -24,6 +24,7 @@ type Pier struct {
 	Program string   // path of the binary
 	Dir     string   // data directories, contexts and logs are below
 	More    []string // further variables of its environment, "NAME=value"
+	Said    string   // a file to which all that Run's commands say is added; "": none
 }
 
 // Env is the environment of all that is started here: nothing of the machine's own but its programs.
@@ -86,7 +87,20 @@ func (p *Pier) Run(t *testing.T, token, input string, arguments ...string) (out,
 	if err != nil && !errors.As(err, &exit) || ctx.Err() != nil {
 		t.Fatalf("pier %s: %v after %s\n%s%s", strings.Join(arguments, " "), err, answerWithin, stdout.String(), stderr.String())
 	}
-	return strings.TrimSpace(stdout.String()), stderr.String(), command.ProcessState.ExitCode()
+	out, said = strings.TrimSpace(stdout.String()), stderr.String()
+	p.writeDown(t, "$ pier "+strings.Join(arguments, " ")+"\n"+out+"\n"+said+"\n")
+	return out, said, command.ProcessState.ExitCode()
+}
+
+func (p *Pier) writeDown(t *testing.T, text string) {
+	t.Helper()
+	if p.Said == "" {
+		return
+	}
+	file, err := os.OpenFile(p.Said, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	must(t, err)
+	_, err = file.WriteString(text)
+	must(t, errors.Join(err, file.Close()))
 }
 
 // Must runs a command of the context's administrator, which must end well.
