@@ -35,14 +35,10 @@ func (p *program) contextsPath() (string, error) {
 	if p.contextFile != "" {
 		return p.contextFile, nil
 	}
-	if directory := p.env("XDG_CONFIG_HOME"); directory != "" {
-		return filepath.Join(directory, "pierhead", "contexts.yaml"), nil
-	}
-	home := p.env("HOME")
-	if home == "" {
+	if p.env("XDG_CONFIG_HOME") == "" && p.env("HOME") == "" {
 		return "", pierhead.NewProblem(pierhead.ErrBadInput, "neither HOME nor XDG_CONFIG_HOME is set, so there is no place for contexts", "set one, or use --contexts FILE")
 	}
-	return filepath.Join(home, ".config", "pierhead", "contexts.yaml"), nil
+	return filepath.Join(p.configHome(), "pierhead", "contexts.yaml"), nil
 }
 
 func (p *program) readContexts() (contextFile, error) {

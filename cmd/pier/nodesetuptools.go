@@ -43,7 +43,7 @@ func setupTools() []setupTool {
 	}
 }
 
-// home is a user's directory for configuration.
+// configHome is the user's directory for configuration.
 func (p *program) configHome() string {
 	if directory := p.env("XDG_CONFIG_HOME"); directory != "" {
 		return directory
