@@ -7,7 +7,7 @@ GO          ?= go
 BIN         := bin
 VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
-.PHONY: all build demo test test-unit test-engines test-long test-vault test-kubelet conformance bench lint setup clean
+.PHONY: all build demo test test-unit test-engines test-long test-vault test-kubelet conformance bench bench-doors lint setup clean
 
 all: build
 
@@ -33,6 +33,7 @@ lint:
 ## test-unit: the unit tests of all rooms, with the race detector
 test-unit:
 	$(GO) test -race $$($(GO) list ./... | grep -v '/test/')
+	cd bench && $(GO) test ./...
 
 ## test-engines: what needs Docker or Podman, and the programs themselves
 test-engines: setup build
@@ -58,6 +59,11 @@ conformance:
 ## bench: figures of the matcher
 bench:
 	$(GO) test ./resolve -run '^$$' -bench . -benchmem -count 10
+
+## bench-doors: what the node's doors cost, beside an empty program and Amazon's helper; exit code 1 when a figure is short
+bench-doors:
+	@mkdir -p $(BIN)
+	cd bench && $(GO) build -o ../$(BIN)/bench-doors ./doors && exec ../$(BIN)/bench-doors
 
 setup:
 	@test/setup/tests.sh

@@ -54,5 +54,5 @@
 // kubelet's credential providers. server/ is the control plane over HTTP. cmd/ chooses implementations, and is the only
 // place that does; cmd/pier is the program, cmd/docker-credential-pier and cmd/pier-credential-provider the helpers.
 //
-// test/ has what needs real engines, and bench/ will have what needs peers.
+// test/ has what needs real engines, and bench/ what is measured beside other programs, in a module of its own.
 package pierhead
