@@ -12,9 +12,13 @@ import (
 	"pierhead.dev/pierhead/test/internal/machine"
 )
 
-// inside empties the places where the programs keep things that nobody names.
-const inside = `mount -t tmpfs none /var/lib
+// hub is the address of Docker Hub in the namespace.
+const hub = "10.77.0.1"
+
+// inside empties the places where the programs keep things that nobody names, and says where Docker Hub is.
+const inside = machine.PlainGroups + `mount -t tmpfs none /var/lib
 mkdir /var/lib/containers /run/containers /run/libpod
+echo "` + hub + ` registry-1.docker.io" >>hosts
 `
 
 // namespace is where all of it happens.
@@ -22,7 +26,7 @@ func namespace() machine.Namespace {
 	return machine.Namespace{Variable: "PIER_TEST_RUNTIMES", Needs: []string{"docker", "dockerd", "podman", "buildah", "skopeo", "containerd", "ctr", "runc", "docker-registry"},
 		Build: []string{"pierhead.dev/pierhead/cmd/pier", "pierhead.dev/pierhead/cmd/docker-credential-pier",
 			"github.com/google/go-containerregistry/cmd/crane", "pierhead.dev/pierhead/test/demo/train"},
-		Modules: []string{"./cri"}, Inside: inside}
+		Modules: []string{"./cri"}, Addresses: []string{hub}, Inside: inside}
 }
 
 func TestMain(m *testing.M) { namespace().Main(m) }

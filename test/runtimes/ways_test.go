@@ -10,75 +10,103 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	"pierhead.dev/pierhead/test/internal/machine"
 )
 
-// The doors.
+// The doors, and what of them is used.
 const (
 	helper = "helper"
-	mirror = "mirror"
+	mirror = "mirror"     // as the program's configuration says
+	byName = "named"      // the mirror, as part of the image's name
+	forHub = "hub-mirror" // the mirror, for Docker Hub's images only
 )
 
-// A way is a program that pulls by a door, and how somebody who has both brings them together.
+// A way is a program that pulls by a door.
 type way struct {
 	program string
 	door    string
-	setUp   func(t *testing.T, h *home)
-	named   func(image string) string // what is typed, for an image
-	shows   bool                      // tells its user what the helper says
+	shows   bool // tells its user why the helper has no login
 }
-
-func (w way) name() string { return w.program + " by the " + w.door }
 
 // ways are all.
 var ways = []way{
-	{"podman", helper, exportAuth, itself, true},
-	{"buildah", helper, exportAuth, itself, true},
-	{"skopeo", helper, exportAuth, itself, true},
-	{"podman", mirror, setUpPodman, itself, true},
-	{"buildah", mirror, setUpPodman, itself, true},
-	{"skopeo", mirror, setUpPodman, itself, true},
+	{"docker", helper, false},
+	{"podman", helper, true},
+	{"buildah", helper, true},
+	{"skopeo", helper, true},
+	{"crane", helper, true},
+	{"containerd", mirror, false},
+	{"podman", mirror, true}, // because it asks the helper where there is no mirror
+	{"buildah", mirror, true},
+	{"skopeo", mirror, true},
+	{"docker", byName, false},
+	{"crane", byName, false},
+	{"docker", forHub, false},
 }
 
-// itself is the image's own name.
-func itself(image string) string { return image }
-
-// exportAuth writes auth.json with the helper in it, as an administrator prints it for others.
-func exportAuth(t *testing.T, h *home) {
-	h.write(t, ".config/containers/auth.json", h.w.Must(t, "export", "containers-auth", "--org", "acme"))
+// logins are those that the ways by a door are for.
+func (w *world) logins(door string) []*machine.Login {
+	switch door {
+	case helper:
+		return []*machine.Login{w.alice}
+	case forHub:
+		return []*machine.Login{w.erin}
+	}
+	return []*machine.Login{w.carol, w.dave}
 }
 
-// setUpPodman has the machine's mirror asked first, and the helper where that is not there.
-func setUpPodman(t *testing.T, h *home) { h.must(t, "pier", "node", "setup", "podman") }
-
-// pull pulls an image, and returns the digest of the configuration that came. said is all that the program said.
-func (w way) pull(t *testing.T, h *home, image string) (id, said string, err error) {
+// setUp is what somebody types who has a program and an agent and brings them together.
+func (w way) setUp(t *testing.T, h *home) {
 	t.Helper()
-	name := w.named(image)
+	switch {
+	case w.door == byName: // nothing
+	case w.door == forHub:
+		h.must(t, "pier", "node", "setup", "docker", "--daemon-config", filepath.Join(h.w.dockerd(), "d.json"))
+		h.w.reloadDockerd(t)
+	case w.door == helper && (w.program == "docker" || w.program == "crane"):
+		h.must(t, "pier", "node", "setup", "docker", "--daemon-config", "")
+	case w.door == helper: // as an administrator prints it for others
+		h.write(t, ".config/containers/auth.json", h.w.Must(t, "export", "containers-auth", "--org", "acme"))
+	case w.program == "containerd":
+		h.must(t, "pier", "node", "setup", "containerd", "--config", h.w.containerdConfig(), "--certs-dir", filepath.Join(h.dir, "certs.d"))
+		h.w.containerd.Kill()
+		h.w.startContainerd(t)
+	default:
+		h.must(t, "pier", "node", "setup", "podman")
+	}
+}
+
+// named is what is typed for an image by this way.
+func (w way) named(image string) string {
+	host, rest, _ := strings.Cut(image, "/")
+	switch w.door {
+	case byName:
+		return mirrorHost + "/" + strings.Replace(host, ":", "_", 1) + "/" + rest
+	case forHub:
+		return rest
+	}
+	return image
+}
+
+// pull pulls an image as it is named, and returns the digest of the configuration that came. said is all that the program
+// said. bare tells that nothing is set up, so that nobody has heard that the registry is without TLS.
+func (w way) pull(t *testing.T, h *home, name string, bare bool) (id, said string, err error) {
+	t.Helper()
+	var plain []string
+	if bare || w.door == helper {
+		plain = []string{"--tls-verify=false"}
+	}
 	switch w.program {
 	case "podman", "buildah":
-		id, said, err = h.run(t, append([]string{w.program, "pull", "--quiet"}, w.plain("--tls-verify=false", name)...)...)
+		id, said, err = h.run(t, append(append([]string{w.program, "pull", "--quiet"}, plain...), name)...)
 		return "sha256:" + id, said, err
 	case "skopeo":
-		to := filepath.Join(h.dir, "pulled")
-		must(t, os.RemoveAll(to))
-		if _, said, err = h.run(t, append([]string{"skopeo", "copy", "--quiet"}, w.plain("--src-tls-verify=false", "docker://"+name, "dir:"+to)...)...); err != nil {
-			return "", said, err
-		}
-		text, err := os.ReadFile(filepath.Join(to, "manifest.json"))
-		must(t, err)
-		var manifest v1.Manifest
-		must(t, json.Unmarshal(text, &manifest))
-		return manifest.Config.Digest.String(), said, nil
+		return h.skopeo(t, plain, name)
 	case "crane":
-		to := filepath.Join(h.dir, "pulled.tar")
-		if _, said, err = h.run(t, "crane", "pull", name, to); err != nil {
-			return "", said, err
-		}
-		content, err := tarball.ImageFromPath(to, nil)
-		must(t, err)
-		digest, err := content.ConfigName()
-		must(t, err)
-		return digest.String(), said, nil
+		return h.crane(t, name)
+	case "containerd":
+		return h.run(t, "cri", h.w.runtime(), "pull", name)
 	case "docker":
 		if _, said, err = h.run(t, "docker", "pull", "--quiet", name); err == nil {
 			id = h.must(t, "docker", "image", "inspect", "--format", "{{.Id}}", name)
@@ -88,17 +116,32 @@ func (w way) pull(t *testing.T, h *home, image string) (id, said string, err err
 	return "", "", fmt.Errorf("nobody knows how %s pulls", w.program)
 }
 
-// plain puts the flag before words by which the containers project's programs do without TLS. The mirror's configuration
-// says so by itself.
-func (w way) plain(flag string, words ...string) []string {
-	if w.door == mirror {
-		return words
+func (h *home) skopeo(t *testing.T, plain []string, name string) (id, said string, err error) {
+	t.Helper()
+	to := filepath.Join(h.dir, "pulled")
+	must(t, os.RemoveAll(to))
+	if plain != nil {
+		plain = []string{"--src-tls-verify=false"}
 	}
-	return append([]string{flag}, words...)
+	if _, said, err = h.run(t, append(append([]string{"skopeo", "copy", "--quiet"}, plain...), "docker://"+name, "dir:"+to)...); err != nil {
+		return "", said, err
+	}
+	text, err := os.ReadFile(filepath.Join(to, "manifest.json"))
+	must(t, err)
+	var manifest v1.Manifest
+	must(t, json.Unmarshal(text, &manifest))
+	return manifest.Config.Digest.String(), said, nil
 }
 
-// atMirror is an image's name at the mirror, as Docker knows no other way for hosts beside Docker Hub.
-func atMirror(image string) string {
-	host, rest, _ := strings.Cut(image, "/")
-	return mirrorHost + "/" + strings.Replace(host, ":", "_", 1) + "/" + rest
+func (h *home) crane(t *testing.T, name string) (id, said string, err error) {
+	t.Helper()
+	to := filepath.Join(h.dir, "pulled.tar")
+	if _, said, err = h.run(t, "crane", "pull", name, to); err != nil {
+		return "", said, err
+	}
+	content, err := tarball.ImageFromPath(to, nil)
+	must(t, err)
+	digest, err := content.ConfigName()
+	must(t, err)
+	return digest.String(), said, nil
 }

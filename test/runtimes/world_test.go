@@ -2,7 +2,9 @@ package runtimes
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +12,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"pierhead.dev/pierhead/test/internal/machine"
 )
@@ -21,13 +25,19 @@ const (
 	mirrorHost = "localhost:5050"
 )
 
-// A world is a control plane, a node with its agent, and registries.
+// A world is a control plane, a node with its agent, registries, and those who pull.
 type world struct {
 	*machine.Pier
 	processes     machine.Processes
 	server, agent *machine.Process
-	secrets       string // the agent's directory of them
-	docker        string // address of the machine's dockerd
+	containerd    *machine.Process
+	secrets       string         // the agent's directory of them
+	docker        string         // address of the machine's dockerd
+	homes         map[way]*home  // of those who pull
+	alice         *machine.Login // for all of her registry, so the helper lends it
+	carol, dave   *machine.Login // on one host, each for a part, which the helper could not tell apart
+	erin          *machine.Login // at Docker Hub, for a part
+	gone          *machine.Login // whose secret nobody has
 	images        atomic.Int32
 }
 
@@ -35,15 +45,44 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	namespace().Need(t)
 	dir := machine.Scratch(t, machine.Remove(t))
-	w := &world{Pier: &machine.Pier{Program: built("pier"), Dir: dir, More: []string{"PIER_SOCKET=" + socketPath}, Said: filepath.Join(dir, "said")}, secrets: filepath.Join(dir, "secrets")}
+	w := &world{Pier: &machine.Pier{Program: built("pier"), Dir: dir, More: []string{"PIER_SOCKET=" + socketPath, "SSL_CERT_FILE=" + dir + "/roots.pem"}, Said: filepath.Join(dir, "said")},
+		secrets: filepath.Join(dir, "secrets"), homes: map[way]*home{}}
 	t.Cleanup(w.processes.End)
 	must(t, os.Mkdir(w.secrets, 0o700))
+	w.startRegistries(t)
 	w.startServer(t)
 	w.Must(t, "org", "create", "acme")
 	token := w.Must(t, "node", "token", "create", "--org", "acme")
 	must(t, os.WriteFile(filepath.Join(dir, "join"), []byte(token), 0o600))
 	w.startAgent(t, "--server", serverURL, "--join-file", filepath.Join(dir, "join"))
+	w.register(t, "alice", w.alice.Registry+"/*")
+	w.register(t, "carol", w.carol.Registry+"/carol/*")
+	w.register(t, "dave", w.dave.Registry+"/dave/*")
+	w.register(t, "gone", w.gone.Registry+"/*")
+	w.register(t, "erin", "docker.io/erin/*")
+	w.startDockerd(t)
+	w.startContainerd(t)
+	for _, way := range ways {
+		w.homes[way] = w.settle(t, way.program+"-"+way.door)
+	}
 	return w
+}
+
+// startRegistries starts them, and puts carol's and dave's behind one name, and erin's behind Docker Hub's.
+func (w *world) startRegistries(t *testing.T) {
+	t.Helper()
+	for user, l := range map[string]**machine.Login{"alice": &w.alice, "carol": &w.carol, "dave": &w.dave, "erin": &w.erin, "gone": &w.gone} {
+		*l = machine.Private(t, w.Dir, w.secrets, user)
+	}
+	must(t, os.Remove(filepath.Join(w.secrets, "gone")))
+	shared, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	share(t, shared, shared.Addr().String(), w.carol, w.dave)
+	authority := machine.NewAuthority(t)
+	must(t, os.WriteFile(filepath.Join(w.Dir, "roots.pem"), authority.PEM, 0o600))
+	public, err := tls.Listen("tcp", hub+":443", &tls.Config{GetCertificate: authority.Certificate})
+	must(t, err)
+	share(t, public, "docker.io", w.erin)
 }
 
 func (w *world) startServer(t *testing.T) {
@@ -54,7 +93,7 @@ func (w *world) startServer(t *testing.T) {
 
 func (w *world) startAgent(t *testing.T, flags ...string) {
 	t.Helper()
-	flags = append([]string{"agent", "--engine", "none", "--secrets-dir", w.secrets}, flags...)
+	flags = append([]string{"agent", "--engine", "none", "--secrets-dir", w.secrets, "--private-network", hub + "/32"}, flags...)
 	w.agent = w.processes.Start(t, filepath.Join(w.Dir, "agent.log"), append(w.Env(), "PIER_DATA="+w.Dir+"/agent"), w.Program, flags...)
 	w.agent.Await(t, "an agent that answers", func(ctx context.Context) bool {
 		command := exec.CommandContext(ctx, w.Program, "node", "status")
@@ -63,10 +102,16 @@ func (w *world) startAgent(t *testing.T, flags ...string) {
 	})
 }
 
-// register adds a registry, and waits until the node knows it.
-func (w *world) register(t *testing.T, name, match string, more ...string) {
+// register adds a registry with the secret of the same name, and waits until the node knows it.
+func (w *world) register(t *testing.T, name, match string) {
 	t.Helper()
-	w.Must(t, append([]string{"registry", "add", name, "--org", "acme", "--match", match, "--plain-http", "--no-test"}, more...)...)
+	arguments := []string{"registry", "add", name, "--org", "acme", "--match", match, "--secret", "file:" + name, "--no-test"}
+	if strings.HasPrefix(match, "docker.io/") {
+		arguments = append(arguments, "--type", "generic")
+	} else {
+		arguments = append(arguments, "--plain-http")
+	}
+	w.Must(t, arguments...)
 	covered := `prefix = "` + strings.TrimSuffix(match, "/*") + `"`
 	w.agent.Await(t, "registry "+name+" on the node", func(ctx context.Context) bool {
 		command := exec.CommandContext(ctx, w.Program, "node", "setup", "podman", "--dry-run")
@@ -76,13 +121,16 @@ func (w *world) register(t *testing.T, name, match string, more ...string) {
 	})
 }
 
-// push puts an image that was never anywhere, with layers that no store has, into a registry, and returns its name and what
-// every program calls it by: the digest of its configuration.
-func (w *world) push(t *testing.T, l *machine.Login, repository string) (image, id string) {
+// push puts an image that was never anywhere into a registry, and returns its name and what every program calls it by: the
+// digest of its configuration. Its layers are in no store either, so there is nothing to be forgotten before it is pulled.
+func (w *world) push(t *testing.T, l *machine.Login) (image, id string) {
 	t.Helper()
-	content := machine.Image(t, runtime.GOARCH, machine.Random(10_000), machine.Random(300_000))
-	image = fmt.Sprintf("%s/%s:%d", l.Registry, repository, w.images.Add(1))
-	l.Push(t, image, content)
+	return w.pushed(t, l, machine.Image(t, runtime.GOARCH, machine.Random(10_000), machine.Random(300_000)))
+}
+
+func (w *world) pushed(t *testing.T, l *machine.Login, content v1.Image) (image, id string) {
+	t.Helper()
+	image = l.Push(t, fmt.Sprintf("%s/app:%d", l.User, w.images.Add(1)), content)
 	digest, err := content.ConfigName()
 	must(t, err)
 	return image, digest.String()

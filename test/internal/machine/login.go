@@ -17,7 +17,8 @@ import (
 // A Login is one of a private registry, and a secret of an agent's with the user's name: file:USER.
 type Login struct {
 	User      string
-	Registry  string   // host:port
+	Registry  string   // its host, as people name it
+	Address   string   // where it listens
 	Passwords []string // all that there ever were; the last is good
 	htpasswd  string   // a file
 	secret    string   // a file
@@ -28,7 +29,8 @@ func Private(t *testing.T, dir, secrets, user string) *Login {
 	t.Helper()
 	l := &Login{User: user, htpasswd: filepath.Join(dir, user+".htpasswd"), secret: filepath.Join(secrets, user)}
 	must(t, os.WriteFile(l.htpasswd, nil, 0o600))
-	l.Registry = Distribution(t, filepath.Join(dir, "registry-"+user), l.htpasswd)
+	l.Address = Distribution(t, filepath.Join(dir, "registry-"+user), l.htpasswd)
+	l.Registry = l.Address
 	l.Rotate(t)
 	return l
 }
@@ -46,7 +48,7 @@ func (l *Login) Rotate(t *testing.T) {
 	l.writeSecret(t)
 }
 
-// MoveTo has the agent's secret be for another name of the registry.
+// MoveTo gives the registry another name, also in the agent's secret.
 func (l *Login) MoveTo(t *testing.T, registry string) {
 	t.Helper()
 	l.Registry = registry
@@ -60,10 +62,11 @@ func (l *Login) writeSecret(t *testing.T) {
 	must(t, os.WriteFile(l.secret, text, 0o600))
 }
 
-// Push puts an image, HOST/REPOSITORY:TAG, into the registry.
-func (l *Login) Push(t *testing.T, image string, content v1.Image) {
+// Push puts an image, REPOSITORY:TAG, into the registry, and returns its name in full.
+func (l *Login) Push(t *testing.T, image string, content v1.Image) string {
 	t.Helper()
-	tag, err := name.NewTag(image, name.Insecure)
+	tag, err := name.NewTag(l.Address+"/"+image, name.Insecure)
 	must(t, err)
 	must(t, remote.Write(tag, content, remote.WithAuth(&authn.Basic{Username: l.User, Password: l.Password()}), remote.WithContext(t.Context())))
+	return l.Registry + "/" + image
 }
