@@ -31,8 +31,8 @@ const (
 func (p *program) nodeStatusCommand() *cobra.Command {
 	return &cobra.Command{Use: "status", Short: "How the agent of this machine is, and what runtimes did not tell", Args: arguments(),
 		Long: `Ask the agent of this machine, at its socket (PIER_SOCKET), how it is: also while the server is away.
-Docker and the kubelet hide from their users why a credential was not to be had; here are the
-questions of the last day that ended badly, newest first, with the reason and what to do.`,
+dockerd, containerd and the kubelet hide why a credential was not to be had; here are the questions
+of the last day that ended badly, newest first, with the reason and what to do.`,
 		Example: "  sudo pier node status",
 		RunE: func(c *cobra.Command, _ []string) error {
 			var s doors.Status

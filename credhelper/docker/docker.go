@@ -142,11 +142,10 @@ func (c call) say(code int, text string) int {
 	return code
 }
 
-// fail says on stdout, in the one line that clients show, what went wrong, and on stderr what to do.
+// fail says on stdout, in the one line that clients show, what went wrong. It says so on stderr too, with what to do: Docker's
+// command line drops that line, asks the registry without a login, and shows its users nothing but what was on stderr.
 func (c call) fail(reason, hint string) int {
-	if hint != "" {
-		_, _ = io.WriteString(c.errs, "Hint: "+credhelper.OneLine(hint)+"\n")
-	}
+	c.tell(reason, hint)
 	return c.say(1, "pierhead: "+credhelper.OneLine(reason)+"\n")
 }
 
