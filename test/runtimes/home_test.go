@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -55,6 +56,7 @@ func (h *home) run(t *testing.T, words ...string) (out, said string, err error) 
 	if ctx.Err() != nil {
 		err = errors.Join(err, errors.New("it did not end"))
 	}
+	h.write(t, fmt.Sprintf("said/%d", h.w.commands.Add(1)), strings.Join(words, " ")+"\n"+both.String())
 	return strings.TrimSpace(stdout.String()), both.String(), err
 }
 

@@ -7,6 +7,8 @@
 package runtimes
 
 import (
+	"flag"
+	"strconv"
 	"testing"
 
 	"pierhead.dev/pierhead/test/internal/machine"
@@ -29,7 +31,14 @@ func namespace() machine.Namespace {
 		Modules: []string{"./cri"}, Addresses: []string{hub}, Inside: inside}
 }
 
-func TestMain(m *testing.M) { namespace().Main(m) }
+// TestMain lets all ways go at the same time: many of them wait.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", strconv.Itoa(len(ways)+1)); err != nil {
+		panic(err)
+	}
+	namespace().Main(m)
+}
 
 func built(name string) string { return namespace().Built(name) }
 

@@ -26,23 +26,23 @@ const (
 type way struct {
 	program string
 	door    string
-	shows   bool // tells its user why the helper has no login
+	shows   string // whose reasons it shows to its user
 }
 
 // ways are all.
 var ways = []way{
-	{"docker", helper, false},
-	{"podman", helper, true},
-	{"buildah", helper, true},
-	{"skopeo", helper, true},
-	{"crane", helper, true},
-	{"containerd", mirror, false},
-	{"podman", mirror, true}, // because it asks the helper where there is no mirror
-	{"buildah", mirror, true},
-	{"skopeo", mirror, true},
-	{"docker", byName, false},
-	{"crane", byName, false},
-	{"docker", forHub, false},
+	{"docker", helper, helper},
+	{"podman", helper, helper},
+	{"buildah", helper, helper},
+	{"skopeo", helper, helper},
+	{"crane", helper, helper},
+	{"containerd", mirror, ""},
+	{"podman", mirror, helper}, // which it asks where the mirror has nothing for it
+	{"buildah", mirror, helper},
+	{"skopeo", mirror, helper},
+	{"docker", byName, ""},
+	{"crane", byName, mirror},
+	{"docker", forHub, ""},
 }
 
 // logins are those that the ways by a door are for.

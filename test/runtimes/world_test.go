@@ -32,13 +32,17 @@ type world struct {
 	server, agent *machine.Process
 	containerd    *machine.Process
 	secrets       string         // the agent's directory of them
+	vault         string         // address of a store of them that takes connections and never says a word
 	docker        string         // address of the machine's dockerd
 	homes         map[way]*home  // of those who pull
 	alice         *machine.Login // for all of her registry, so the helper lends it
 	carol, dave   *machine.Login // on one host, each for a part, which the helper could not tell apart
 	erin          *machine.Login // at Docker Hub, for a part
 	gone          *machine.Login // whose secret nobody has
-	images        atomic.Int32
+	lost          *machine.Login // likewise, at Docker Hub
+	slow          *machine.Login // whose secret is in a store that never answers
+	images        atomic.Int32   // pushed so far
+	commands      atomic.Int32   // typed by those who pull
 }
 
 func newWorld(t *testing.T) *world {
@@ -49,6 +53,11 @@ func newWorld(t *testing.T) *world {
 		secrets: filepath.Join(dir, "secrets"), homes: map[way]*home{}}
 	t.Cleanup(w.processes.End)
 	must(t, os.Mkdir(w.secrets, 0o700))
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	t.Cleanup(func() { _ = silent.Close() })
+	w.vault = silent.Addr().String()
+	must(t, os.WriteFile(filepath.Join(dir, "vault-token"), []byte("hvs.never-asked-for"), 0o600))
 	w.startRegistries(t)
 	w.startServer(t)
 	w.Must(t, "org", "create", "acme")
@@ -59,6 +68,8 @@ func newWorld(t *testing.T) *world {
 	w.register(t, "carol", w.carol.Registry+"/carol/*")
 	w.register(t, "dave", w.dave.Registry+"/dave/*")
 	w.register(t, "gone", w.gone.Registry+"/*")
+	w.register(t, "lost", "docker.io/lost/*")
+	w.register(t, "slow", w.slow.Registry+"/*")
 	w.register(t, "erin", "docker.io/erin/*")
 	w.startDockerd(t)
 	w.startContainerd(t)
@@ -71,10 +82,9 @@ func newWorld(t *testing.T) *world {
 // startRegistries starts them, and puts carol's and dave's behind one name, and erin's behind Docker Hub's.
 func (w *world) startRegistries(t *testing.T) {
 	t.Helper()
-	for user, l := range map[string]**machine.Login{"alice": &w.alice, "carol": &w.carol, "dave": &w.dave, "erin": &w.erin, "gone": &w.gone} {
+	for user, l := range map[string]**machine.Login{"alice": &w.alice, "carol": &w.carol, "dave": &w.dave, "erin": &w.erin, "gone": &w.gone, "lost": &w.lost, "slow": &w.slow} {
 		*l = machine.Private(t, w.Dir, w.secrets, user)
 	}
-	must(t, os.Remove(filepath.Join(w.secrets, "gone")))
 	shared, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	share(t, shared, shared.Addr().String(), w.carol, w.dave)
@@ -82,7 +92,10 @@ func (w *world) startRegistries(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(w.Dir, "roots.pem"), authority.PEM, 0o600))
 	public, err := tls.Listen("tcp", hub+":443", &tls.Config{GetCertificate: authority.Certificate})
 	must(t, err)
-	share(t, public, "docker.io", w.erin)
+	share(t, public, "docker.io", w.erin, w.lost)
+	for _, l := range []*machine.Login{w.gone, w.lost} {
+		must(t, os.Remove(filepath.Join(w.secrets, l.User)))
+	}
 }
 
 func (w *world) startServer(t *testing.T) {
@@ -93,7 +106,8 @@ func (w *world) startServer(t *testing.T) {
 
 func (w *world) startAgent(t *testing.T, flags ...string) {
 	t.Helper()
-	flags = append([]string{"agent", "--engine", "none", "--secrets-dir", w.secrets, "--private-network", hub + "/32"}, flags...)
+	flags = append([]string{"agent", "--engine", "none", "--secrets-dir", w.secrets, "--private-network", hub + "/32",
+		"--vault-addr", "http://" + w.vault, "--vault-token-file", filepath.Join(w.Dir, "vault-token")}, flags...)
 	w.agent = w.processes.Start(t, filepath.Join(w.Dir, "agent.log"), append(w.Env(), "PIER_DATA="+w.Dir+"/agent"), w.Program, flags...)
 	w.agent.Await(t, "an agent that answers", func(ctx context.Context) bool {
 		command := exec.CommandContext(ctx, w.Program, "node", "status")
@@ -105,7 +119,11 @@ func (w *world) startAgent(t *testing.T, flags ...string) {
 // register adds a registry with the secret of the same name, and waits until the node knows it.
 func (w *world) register(t *testing.T, name, match string) {
 	t.Helper()
-	arguments := []string{"registry", "add", name, "--org", "acme", "--match", match, "--secret", "file:" + name, "--no-test"}
+	secret := "file:" + name
+	if name == "slow" {
+		secret = "vault:secret/slow"
+	}
+	arguments := []string{"registry", "add", name, "--org", "acme", "--match", match, "--secret", secret, "--no-test"}
 	if strings.HasPrefix(match, "docker.io/") {
 		arguments = append(arguments, "--type", "generic")
 	} else {
