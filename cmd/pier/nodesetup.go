@@ -100,9 +100,12 @@ func (s *setup) run(ctx context.Context) error {
 	if err := s.tool.plan(s); err != nil {
 		return err
 	}
-	plan, err := book.Plan(name, s.targets)
+	plan, err := book.Plan(name, s.targets, s.mask)
 	if err != nil {
 		return setupProblem(err)
+	}
+	for _, path := range plan.Kept() {
+		s.find(path+" is not needed any more, and stays, because somebody changed it since", "look what of it is still wanted")
 	}
 	s.tellFindings()
 	if !plan.Changes() {
@@ -115,7 +118,8 @@ func (s *setup) run(ctx context.Context) error {
 	if err := plan.Apply(); err != nil {
 		return setupProblem(err)
 	}
-	s.told("Wrote", plan.Paths())
+	written, back := plan.Paths()
+	s.told([]done{{"Wrote", written}, {"Brought back", back}})
 	return nil
 }
 
@@ -206,7 +210,7 @@ func toldRegistry(r doors.Registry) pierhead.Registry {
 
 // add plans a file. What the merge finds is told once everything is planned.
 func (s *setup) add(path string, mode os.FileMode, merge func(found []byte) (dialect.Merge, error)) {
-	s.targets = append(s.targets, amend.Target{Path: s.at(path), Within: s.root, Mode: mode, Mask: s.mask, Edit: func(found []byte) ([]byte, error) {
+	s.targets = append(s.targets, amend.Target{Path: s.at(path), Within: s.root, Mode: mode, Edit: func(found []byte) ([]byte, error) {
 		m, err := merge(found)
 		if err != nil {
 			return nil, pierhead.NewProblem(pierhead.ErrConflict, fmt.Sprintf("%v; nothing was changed", err), "mend the file, or put in by hand what pier export prints")
@@ -238,13 +242,21 @@ func (s *setup) show(diff string) error {
 	return s.p.print(map[string]string{"diff": diff}, func() string { return diff })
 }
 
+// done is what was done to files.
+type done struct {
+	what  string
+	paths []string
+}
+
 // told says what was done, and what has to be restarted.
-func (s *setup) told(done string, paths []string) {
+func (s *setup) told(all []done) {
 	var after []string
-	for _, path := range paths {
-		s.p.note("%s %s", done, path)
-		if todo := s.tool.after(s, path); todo != "" && !slices.Contains(after, todo) {
-			after = append(after, todo)
+	for _, d := range all {
+		for _, path := range d.paths {
+			s.p.note("%s %s", d.what, path)
+			if todo := s.tool.after(s, path); todo != "" && !slices.Contains(after, todo) {
+				after = append(after, todo)
+			}
 		}
 	}
 	if len(after) == 0 {
@@ -279,7 +291,7 @@ func (s *setup) bringBack(book *amend.Book, name string) error {
 	if err := u.Apply(); err != nil {
 		return setupProblem(err)
 	}
-	s.told("Brought back", u.Paths())
+	s.told([]done{{"Brought back", u.Paths()}})
 	return nil
 }
 

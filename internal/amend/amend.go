@@ -9,7 +9,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -43,32 +42,9 @@ type Target struct {
 	Path   string      // absolute; a symbolic link is followed
 	Within string      // a directory out of which no link may lead; "": anywhere
 	Mode   fs.FileMode // of a file that is not there yet; its owner is its directory's
-	// Edit makes the new content of what is there, nil for no file. What it returns unchanged is left alone.
+	// Edit makes the new content of what is there, nil for no file. What it returns unchanged is left alone, and where that is
+	// what there was before the first change, this comes back.
 	Edit func(found []byte) ([]byte, error)
-	// Mask takes out what nobody shall read on a screen; nil shows everything.
-	Mask func([]byte) []byte
-}
-
-// A Book keeps the records, one for each name under which files are changed together.
-type Book struct {
-	Layer durable.Layer
-	Dir   string           // the records
-	Now   func() time.Time // names backups
-}
-
-// A record is what was done, or was about to be, under one name.
-type record struct {
-	Files []entry  `json:"files"`
-	Dirs  []string `json:"dirs,omitempty"` // made for them, the outermost first
-}
-
-// An entry is one file of a record.
-type entry struct {
-	Path    string   `json:"path"`
-	Backup  string   `json:"backup,omitempty"`  // beside it; "": there was no file
-	Before  string   `json:"before,omitempty"`  // SHA-256 of what there was
-	Ours    []string `json:"ours"`              // of what was written, the last one last: one before it may be there after a crash
-	Foreign bool     `json:"foreign,omitempty"` // somebody changed it before it was written again
 }
 
 // A Plan is what would be done.
@@ -77,6 +53,8 @@ type Plan struct {
 	name   string
 	record record
 	steps  []step
+	mask   func([]byte) []byte
+	kept   []string
 }
 
 type step struct {
@@ -84,7 +62,7 @@ type step struct {
 	found *file // nil: there is none
 	text  []byte
 	mode  fs.FileMode
-	mask  func([]byte) []byte
+	back  bool // to what there was before the first change
 }
 
 type file struct {
@@ -92,42 +70,73 @@ type file struct {
 	info fs.FileInfo
 }
 
-// Plan looks at everything and changes nothing. Errors: those of Edit, and this package's.
-func (b *Book) Plan(name string, targets []Target) (*Plan, error) {
-	kept, err := b.read(name)
+// Plan looks at everything and changes nothing. What is on record under the name and no target any more comes back. mask
+// takes out what nobody shall read on a screen; nil shows everything. Errors: those of Edit, and this package's.
+func (b *Book) Plan(name string, targets []Target, mask func([]byte) []byte) (*Plan, error) {
+	record, err := b.read(name)
 	if err != nil {
 		return nil, err
 	}
-	p := &Plan{book: b, name: name, record: kept}
+	p := &Plan{book: b, name: name, record: record, mask: mask}
+	var paths []string
 	for _, t := range targets {
-		if err := p.look(t); err != nil {
+		path, err := resolved(t.Path, t.Within)
+		if err != nil {
 			return nil, err
+		}
+		if err := p.look(path, t); err != nil {
+			return nil, err
+		}
+		paths = append(paths, path)
+	}
+	for _, e := range record.Files {
+		if !slices.Contains(paths, e.Path) {
+			if err := p.release(e); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return p, nil
 }
 
-// look adds one target. What nobody touched since the last time is made anew of what there was before it, so that nothing
-// of the last time is left; what somebody touched is taken as it is.
-func (p *Plan) look(t Target) error {
-	path, err := resolved(t.Path, t.Within)
-	if err != nil {
+// release brings back what is no target any more, but for what somebody changed since.
+func (p *Plan) release(e entry) error {
+	one, ok, err := look(e)
+	var lost *lostError
+	if errors.As(err, &lost) || err == nil && !ok {
+		p.kept = append(p.kept, e.Path)
+		return nil
+	}
+	if err != nil || one.found.sum() == e.Before {
 		return err
 	}
-	s := step{entry: entry{Path: path}, mode: t.Mode, mask: t.Mask}
+	if err := writable(e.Path, one.found); err != nil {
+		return err
+	}
+	p.steps = append(p.steps, step{entry: e, found: one.found, text: one.back.bytes(), back: true})
+	return nil
+}
+
+// look adds one target. What nobody touched since the last time is made anew of what there was before it, so that nothing
+// of the last time is left; what somebody touched is taken as it is.
+func (p *Plan) look(path string, t Target) (err error) {
+	s := step{entry: entry{Path: path}, mode: t.Mode}
 	if s.found, err = read(path); err != nil {
 		return err
 	}
-	base := s.found.bytes()
+	base, untouched := s.found.bytes(), false
 	if old := p.record.find(path); old != nil {
 		s.entry = *old
 		switch sum := s.found.sum(); {
+		case sum == old.Before: // as if it had never been changed
+			s.Foreign = false
 		case old.Foreign: // theirs is in it, and in nothing that was kept
 		case slices.Contains(old.Ours, sum):
 			if base, err = old.original(); err != nil {
 				return err
 			}
-		case sum != old.Before:
+			untouched = true
+		default:
 			s.Foreign = true
 		}
 	} else {
@@ -142,7 +151,9 @@ func (p *Plan) look(t Target) error {
 	if err := writable(path, s.found); err != nil {
 		return err
 	}
-	s.Ours = append(slices.Clone(s.Ours[max(0, len(s.Ours)-1):]), sum(s.text))
+	if s.back = untouched && (bytes.Equal(s.text, base) && (base == nil) == (s.text == nil)); !s.back {
+		s.Ours = append(slices.Clone(s.Ours[max(0, len(s.Ours)-1):]), sum(s.text))
+	}
 	p.steps = append(p.steps, s)
 	return nil
 }
@@ -150,20 +161,26 @@ func (p *Plan) look(t Target) error {
 // Changes tells whether there is anything to do.
 func (p *Plan) Changes() bool { return len(p.steps) > 0 }
 
-// Paths are the files that would change.
-func (p *Plan) Paths() []string {
-	var paths []string
+// Paths are the files that would change, and those that would be again what they were.
+func (p *Plan) Paths() (written, back []string) {
 	for _, s := range p.steps {
-		paths = append(paths, s.Path)
+		if s.back {
+			back = append(back, s.Path)
+		} else {
+			written = append(written, s.Path)
+		}
 	}
-	return paths
+	return written, back
 }
+
+// Kept are the files that are not asked for any more and stay, because somebody changed them since.
+func (p *Plan) Kept() []string { return p.kept }
 
 // Diff is the change as a unified diff.
 func (p *Plan) Diff() string {
 	var text bytes.Buffer
 	for _, s := range p.steps {
-		text.Write(unified(s.Path, s.found, s.text, s.mask))
+		text.Write(unified(s.Path, s.found, s.text, p.mask))
 	}
 	return text.String()
 }
@@ -184,11 +201,16 @@ func unified(path string, found *file, text []byte, mask func([]byte) []byte) []
 	return shown
 }
 
-// Apply does it.
+// Apply does it. Errors: ErrMoved where somebody else is at the same at this moment, or was since it was planned.
 func (p *Plan) Apply() error {
 	if !p.Changes() {
 		return nil
 	}
+	unlock, err := p.book.lock(p.name, p.record)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	stamp := p.book.Now().UTC().Format("20060102T150405Z")
 	for i := range p.steps {
 		s := &p.steps[i]
@@ -202,14 +224,45 @@ func (p *Plan) Apply() error {
 		return err
 	}
 	for _, s := range p.steps {
+		p.book.sweep(filepath.Dir(s.Path))
 		if err := p.book.apply(s, p.record.Dirs); err != nil {
 			return fmt.Errorf("%s: %w", s.Path, err)
 		}
 	}
-	return nil
+	return p.forget()
+}
+
+// forget takes from the record what is again as it was, with the directories that were made for it.
+func (p *Plan) forget() error {
+	was := len(p.record.Files)
+	for _, s := range p.steps {
+		if s.back {
+			p.record.Files = slices.DeleteFunc(p.record.Files, func(e entry) bool { return e.Path == s.Path })
+		}
+	}
+	if len(p.record.Files) == was {
+		return nil
+	}
+	var left []string
+	for _, dir := range slices.Backward(p.record.Dirs) {
+		gone, err := p.book.rmdir(dir)
+		if err != nil {
+			return err
+		}
+		if !gone {
+			left = append([]string{dir}, left...)
+		}
+	}
+	if p.record.Dirs = left; len(p.record.Files) == 0 {
+		return p.book.remove(p.book.file(p.name))
+	}
+	return p.book.write(p.name, p.record)
 }
 
 func (b *Book) apply(s step, made []string) error {
+	if s.back {
+		return b.bringBack(undo{entry: s.entry, found: s.found})
+	}
 	for _, dir := range made {
 		if err := b.mkdir(dir); err != nil {
 			return err
@@ -350,82 +403,4 @@ func (f *file) sum() string {
 func sum(text []byte) string {
 	s := sha256.Sum256(text)
 	return hex.EncodeToString(s[:])
-}
-
-// original is what there was before the first change.
-func (e *entry) original() ([]byte, error) {
-	if e.Backup == "" {
-		return nil, nil
-	}
-	f, err := read(e.Backup)
-	if err != nil || f.sum() != e.Before {
-		return nil, e.lost()
-	}
-	return f.text, nil
-}
-
-// lost says that what there was before the first change is gone.
-func (e *entry) lost() error {
-	return fmt.Errorf("what %s was before is to be in %s, and is not there as it was", e.Path, e.Backup)
-}
-
-func (r *record) find(path string) *entry {
-	for i := range r.Files {
-		if r.Files[i].Path == path {
-			return &r.Files[i]
-		}
-	}
-	return nil
-}
-
-func (r *record) put(e entry) {
-	if old := r.find(e.Path); old != nil {
-		*old = e
-		return
-	}
-	r.Files = append(r.Files, e)
-}
-
-// noteDirs notes the directories that have to be made for dir to be there.
-func (r *record) noteDirs(dir string) {
-	var missing []string
-	for ; dir != filepath.Dir(dir); dir = filepath.Dir(dir) {
-		if _, err := os.Stat(dir); err == nil {
-			break
-		}
-		missing = append([]string{dir}, missing...)
-	}
-	for _, d := range missing {
-		if !slices.Contains(r.Dirs, d) {
-			r.Dirs = append(r.Dirs, d)
-		}
-	}
-}
-
-func (b *Book) file(name string) string { return filepath.Join(b.Dir, name+".json") }
-
-func (b *Book) read(name string) (record, error) {
-	var r record
-	f, err := read(b.file(name))
-	if err != nil || f == nil {
-		return r, err
-	}
-	if err := json.Unmarshal(f.text, &r); err != nil {
-		return r, fmt.Errorf("the record %s: %w", b.file(name), err)
-	}
-	return r, nil
-}
-
-func (b *Book) write(name string, r record) error {
-	if err := durable.NewDirs(b.Layer, b.Dir).Ensure(b.Dir); err != nil {
-		return fmt.Errorf("the directory of records: %w", err)
-	}
-	text, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := durable.WriteFile(b.Layer, b.file(name), append(text, '\n')); err != nil {
-		return fmt.Errorf("the record: %w", err)
-	}
-	return nil
 }

@@ -31,7 +31,7 @@ func adding(line string) func([]byte) ([]byte, error) {
 
 func do(t *testing.T, b *Book, targets ...Target) bool {
 	t.Helper()
-	p, err := b.Plan("docker", targets)
+	p, err := b.Plan("docker", targets, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +192,7 @@ func TestNothingIsTouched(t *testing.T) {
 		{"below a file", Target{Path: filepath.Join(dir, "large", "x"), Edit: adding("x")}, syscall.ENOTDIR},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := book(t, durable.OS{}).Plan("docker", []Target{{Path: first, Edit: adding("x")}, test.bad})
+			_, err := book(t, durable.OS{}).Plan("docker", []Target{{Path: first, Edit: adding("x")}, test.bad}, nil)
 			if !errors.Is(err, test.want) {
 				t.Errorf("got %v", err)
 			}
@@ -211,7 +211,7 @@ func TestNotWritable(t *testing.T) {
 	if err := os.Chmod(dir, 0o500); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := book(t, durable.OS{}).Plan("docker", []Target{{Path: filepath.Join(dir, "new", "x"), Edit: adding("x")}}); !errors.Is(err, ErrNotWritable) {
+	if _, err := book(t, durable.OS{}).Plan("docker", []Target{{Path: filepath.Join(dir, "new", "x"), Edit: adding("x")}}, nil); !errors.Is(err, ErrNotWritable) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -304,6 +304,9 @@ func TestCrashAnywhere(t *testing.T) {
 			bad := &Book{Layer: interrupted{left: &left}, Dir: good.Dir, Now: good.Now}
 			err := attempt(bad, targets("first"))
 			if err == nil {
+				err = attempt(bad, targets("second")[:1])
+			}
+			if err == nil {
 				err = attempt(bad, targets("second"))
 			}
 			if finished = err == nil; err != nil && !errors.Is(err, errCrash) {
@@ -343,7 +346,7 @@ func rest(names []string) string {
 }
 
 func attempt(b *Book, targets []Target) error {
-	p, err := b.Plan("docker", targets)
+	p, err := b.Plan("docker", targets, nil)
 	if err != nil {
 		return err
 	}
@@ -377,7 +380,7 @@ func TestAnothersLinks(t *testing.T) {
 	}
 	b := book(t, durable.OS{})
 	for _, path := range []string{toRoot, filepath.Join(toDir, "root.json"), filepath.Join(toDir, "new.json")} {
-		if _, err := b.Plan("docker", []Target{{Path: path, Edit: adding("ours")}}); !errors.Is(err, ErrLeadsOut) {
+		if _, err := b.Plan("docker", []Target{{Path: path, Edit: adding("ours")}}, nil); !errors.Is(err, ErrLeadsOut) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
@@ -406,7 +409,7 @@ func TestLinkOutOfRoot(t *testing.T) {
 	}
 	b := book(t, durable.OS{})
 	for _, path := range []string{"etc/docker/daemon.json", "etc/daemon.json"} {
-		if _, err := b.Plan("docker", []Target{{Path: filepath.Join(root, path), Within: root, Edit: adding("x")}}); !errors.Is(err, ErrLeadsOut) {
+		if _, err := b.Plan("docker", []Target{{Path: filepath.Join(root, path), Within: root, Edit: adding("x")}}, nil); !errors.Is(err, ErrLeadsOut) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}

@@ -119,21 +119,24 @@ func (u *Undoing) Diff() string {
 
 // Apply brings back what there was, and forgets the record.
 func (u *Undoing) Apply() error {
+	if !u.Known() {
+		return nil
+	}
+	unlock, err := u.book.lock(u.name, u.record)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	for _, f := range u.files {
+		u.book.sweep(filepath.Dir(f.Path))
 		if err := u.book.bringBack(f); err != nil {
 			return fmt.Errorf("%s: %w", f.Path, err)
 		}
 	}
 	for _, dir := range slices.Backward(u.record.Dirs) {
-		// Somebody else's file keeps it.
-		if err := u.book.Layer.Remove(dir); err == nil {
-			if err := u.book.Layer.SyncDir(filepath.Dir(dir)); err != nil {
-				return err
-			}
+		if _, err := u.book.rmdir(dir); err != nil {
+			return err
 		}
-	}
-	if !u.Known() {
-		return nil
 	}
 	if err := u.book.Layer.Remove(u.book.file(u.name)); err != nil {
 		return err
@@ -141,16 +144,31 @@ func (u *Undoing) Apply() error {
 	return u.book.Layer.SyncDir(u.book.Dir)
 }
 
+// rmdir takes away a directory that was made, unless somebody else's file keeps it.
+func (b *Book) rmdir(dir string) (gone bool, err error) {
+	b.sweep(dir)
+	if err := b.Layer.Remove(dir); err != nil {
+		return errors.Is(err, fs.ErrNotExist), nil
+	}
+	return true, b.Layer.SyncDir(filepath.Dir(dir))
+}
+
 // bringBack moves the kept file to its old place: with the time, mode and owner that it had.
 func (b *Book) bringBack(f undo) error {
+	now, err := read(f.Path)
+	if err != nil {
+		return err
+	}
 	switch {
+	case now.sum() != f.found.sum():
+		return ErrMoved
 	case f.found.sum() == f.Before:
-		if f.back == nil {
+		if f.Backup == "" {
 			return nil
 		}
 		// Two names of one file: to move one onto the other does nothing.
 		return b.remove(f.Backup)
-	case f.back != nil:
+	case f.Backup != "":
 		if err := b.Layer.Rename(f.Backup, f.Path); err != nil {
 			return err
 		}
