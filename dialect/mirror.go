@@ -31,11 +31,7 @@ func RegistriesConf(registries []pierhead.Registry, settings Settings) (Export, 
 		}
 		for _, prefix := range s.prefixes(host) {
 			any = true
-			fmt.Fprintf(&text, "\n[[registry]]\nprefix = %q\nlocation = %q\n", host+prefix, host+prefix)
-			if s.plain(host) {
-				text.WriteString("insecure = true\n")
-			}
-			fmt.Fprintf(&text, "\n[[registry.mirror]]\nlocation = %q\ninsecure = true\n", settings.Mirror+"/"+path+prefix)
+			text.WriteString(confRegistry{prefix: host + prefix, location: host + prefix, insecure: s.plain(host), mirrors: []string{settings.Mirror + "/" + path + prefix}}.text())
 		}
 	}
 	return s.export(any, File{"50-pierhead.conf", text.String()}), nil

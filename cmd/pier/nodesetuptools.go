@@ -100,39 +100,6 @@ func (s *setup) wantProgram(name string) {
 	}
 }
 
-func podmanPlaces(p *program) [2]string {
-	places := [2]string{p.variable("REGISTRY_AUTH_FILE", filepath.Join(p.configHome(), "containers", "auth.json")), "/etc/containers/registries.conf.d"}
-	if os.Geteuid() != 0 {
-		places[1] = filepath.Join(p.configHome(), "containers", "registries.conf.d")
-	}
-	return places
-}
-
-func (s *setup) podman() error {
-	auth, err := s.export(dialect.ContainersAuth)
-	if err != nil {
-		return err
-	}
-	s.add(s.places[0], 0o600, func(found []byte) (dialect.Merge, error) { return dialect.MergeHelpers(found, auth, s.settings) })
-	s.wantProgram("docker-credential-" + s.settings.Helper)
-	runtime := "/run/containers/0/auth.json"
-	if directory := s.p.env("XDG_RUNTIME_DIR"); directory != "" {
-		runtime = filepath.Join(directory, "containers", "auth.json")
-	}
-	if text, err := os.ReadFile(s.at(runtime)); err == nil && runtime != s.places[0] {
-		s.findings = append(s.findings, dialect.Shadows(runtime, text, auth)...)
-	}
-	mirrors, err := s.export(dialect.RegistriesConf)
-	if err != nil || len(mirrors.Files) == 0 {
-		return err
-	}
-	if other := s.p.env("CONTAINERS_REGISTRIES_CONF"); other != "" {
-		s.find("CONTAINERS_REGISTRIES_CONF names another registries.conf, "+other, "see that "+s.places[1]+" is read beside it")
-	}
-	s.add(filepath.Join(s.places[1], mirrors.Files[0].Name), 0o644, func([]byte) (dialect.Merge, error) { return dialect.Merge{Text: []byte(mirrors.Files[0].Text)}, nil })
-	return nil
-}
-
 func (s *setup) containerd() error {
 	e, err := s.export(dialect.HostsTOML)
 	if err != nil || len(e.Files) == 0 {
