@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -37,6 +39,7 @@ state = "%[1]s/containerd/run"
 [grpc]
   address = "%[2]s"
 [plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "%[3]s"
   restrict_oom_score_adj = true
 `
 
@@ -45,7 +48,7 @@ func (w *world) startContainerd(t *testing.T) {
 	t.Helper()
 	path := w.containerdConfig()
 	if _, err := os.Stat(path); err != nil {
-		must(t, os.WriteFile(path, fmt.Appendf(nil, containerdConfig, w.Dir, w.runtime()), 0o600))
+		must(t, os.WriteFile(path, fmt.Appendf(nil, containerdConfig, w.Dir, w.runtime(), w.pause), 0o600))
 	}
 	w.containerd = w.processes.Start(t, filepath.Join(w.Dir, "containerd.log"), os.Environ(), "containerd", "--config", path)
 }
@@ -54,3 +57,29 @@ func (w *world) containerdConfig() string { return filepath.Join(w.Dir, "contain
 
 // runtime is the path of containerd's socket.
 func (w *world) runtime() string { return filepath.Join(w.Dir, "c.sock") }
+
+// runs runs a container of a private image by each of the engines.
+func (w *world) runs(t *testing.T) {
+	command := []string{"/bin/train", "--epochs=1"}
+	for _, c := range []struct {
+		way   way
+		words []string // before the image
+	}{
+		// Its pod stands on an image that is private too, and that containerd pulls for itself.
+		{way{"containerd", mirror, ""}, []string{"cri", w.runtime(), "run"}},
+		// The limits are for machines where nobody may raise them.
+		{way{"podman", mirror, helper}, []string{"podman", "run", "--rm", "--network", "none", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"}},
+		{way{"docker", byName, ""}, []string{"docker", "run", "--rm", "--network", "none"}},
+	} {
+		t.Run(c.way.program, func(t *testing.T) {
+			t.Parallel()
+			h, name := w.homes[c.way], c.way.named(w.pushRunnable(t, w.dave))
+			if c.way.program == "containerd" {
+				h.must(t, "cri", w.runtime(), "pull", name)
+			}
+			if said := h.must(t, slices.Concat(c.words, []string{name}, command)...); !strings.Contains(said, "training for 1 epochs") || !strings.Contains(said, "done") {
+				t.Errorf("it printed:\n%s", said)
+			}
+		})
+	}
+}

@@ -54,12 +54,13 @@ func TestRuntimes(t *testing.T) {
 	})
 	w.all(t, "set up", func(t *testing.T, way way, h *home) { way.setUp(t, h) })
 	w.all(t, "pulled", w.pulls)
+	t.Run("run", w.runs)
 	w.rotate(t)
 	w.all(t, "pulled after the password was changed", w.pulls)
 	w.all(t, "a secret that nobody has", w.without(w.gone, w.lost, "secret file:gone: no such file"))
-	w.status(t, "Docker's helper for "+w.gone.Registry, "the mirror for "+w.gone.Registry+"/gone/app", "file:gone", "the mirror for docker.io/lost/app", "Hint: put the secret into")
+	w.status(t, "a secret that nobody has", "Docker's helper for "+w.gone.Registry, "the mirror for "+w.gone.Registry+"/gone/app", "file:gone", "the mirror for docker.io/lost/app", "Hint: put the secret into")
 	w.all(t, "a secret store that never answers", w.without(w.slow, nil, "registry slow"), helper)
-	w.status(t, w.slow.Registry, "registry slow", "in time")
+	w.status(t, "a secret store that never answers", w.slow.Registry, "registry slow", "in time")
 
 	w.server.Kill()
 	w.all(t, "pulled without the control plane", w.pulls)
@@ -71,13 +72,13 @@ func TestRuntimes(t *testing.T) {
 
 	w.agent.Signal(syscall.SIGSTOP)
 	w.all(t, "the agent does not answer", w.without(w.alice, w.erin, "the agent of this node did not answer in time"), helper)
-	w.statusFails(t, "the agent of this machine does not answer")
+	w.statusFails(t, "the agent does not answer", "the agent of this machine does not answer")
 	w.agent.Kill()
 	w.all(t, "the agent was killed", w.without(w.alice, w.erin, "the agent of this node is not running: nobody answers at "+socketPath))
-	w.statusFails(t, "no agent runs on this machine")
+	w.statusFails(t, "the agent was killed", "no agent runs on this machine")
 	must(t, os.Remove(socketPath))
 	w.all(t, "there is no socket", w.without(w.alice, w.erin, "the agent of this node is not running: there is no socket "+socketPath))
-	w.statusFails(t, "no agent runs on this machine")
+	w.statusFails(t, "there is no socket", "no agent runs on this machine")
 	w.startAgent(t)
 	w.all(t, "pulled when the agent is back", w.pulls)
 	t.Run("no password is anywhere but in its secret", w.keepsSecrets)
@@ -115,20 +116,22 @@ func (w *world) without(elsewhere, atHub *machine.Login, reason string) func(t *
 }
 
 // status is what pier node status says on the machine, which must have these.
-func (w *world) status(t *testing.T, words ...string) {
-	t.Helper()
-	told := w.Must(t, "node", "status")
-	for _, word := range words {
-		if !strings.Contains(told, word) {
-			t.Errorf("pier node status has no %q:\n%s", word, told)
+func (w *world) status(t *testing.T, when string, words ...string) {
+	t.Run(when+": pier node status tells it", func(t *testing.T) {
+		told := w.Must(t, "node", "status")
+		for _, word := range words {
+			if !strings.Contains(told, word) {
+				t.Errorf("it has no %q:\n%s", word, told)
+			}
 		}
-	}
+	})
 }
 
 // statusFails is for an agent that cannot be asked.
-func (w *world) statusFails(t *testing.T, words string) {
-	t.Helper()
-	if _, said, code := w.Run(t, "", "", "node", "status"); code == 0 || !strings.Contains(said, words) || !strings.Contains(said, "Hint: ") {
-		t.Errorf("pier node status: exit code %d without %q:\n%s", code, words, said)
-	}
+func (w *world) statusFails(t *testing.T, when, words string) {
+	t.Run(when+": pier node status tells it", func(t *testing.T) {
+		if _, said, code := w.Run(t, "", "", "node", "status"); code == 0 || !strings.Contains(said, words) || !strings.Contains(said, "Hint: ") {
+			t.Errorf("exit code %d without %q:\n%s", code, words, said)
+		}
+	})
 }

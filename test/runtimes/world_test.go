@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 
 	"pierhead.dev/pierhead/test/internal/machine"
 )
@@ -41,6 +42,7 @@ type world struct {
 	gone          *machine.Login // whose secret nobody has
 	lost          *machine.Login // likewise, at Docker Hub
 	slow          *machine.Login // whose secret is in a store that never answers
+	pause         string         // carol's image of the container that holds a pod together, which no kubelet has a login for
 	images        atomic.Int32   // pushed so far
 	commands      atomic.Int32   // typed by those who pull
 }
@@ -48,7 +50,13 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	namespace().Need(t)
-	dir := machine.Scratch(t, machine.Remove(t))
+	dir := machine.Scratch(t, func(dir string) {
+		machine.Unmount(t, dir)
+		machine.Remove(t)(dir)
+		for _, group := range []string{"k8s.io", "docker", "libpod_parent"} {
+			machine.RemoveGroups(group)
+		}
+	})
 	w := &world{Pier: &machine.Pier{Program: built("pier"), Dir: dir, More: []string{"PIER_SOCKET=" + socketPath, "SSL_CERT_FILE=" + dir + "/roots.pem"}, Said: filepath.Join(dir, "said")},
 		secrets: filepath.Join(dir, "secrets"), homes: map[way]*home{}}
 	t.Cleanup(w.processes.End)
@@ -71,6 +79,7 @@ func newWorld(t *testing.T) *world {
 	w.register(t, "lost", "docker.io/lost/*")
 	w.register(t, "slow", w.slow.Registry+"/*")
 	w.register(t, "erin", "docker.io/erin/*")
+	w.pause = w.pushRunnable(t, w.carol, "/bin/train", "--pause=1000h")
 	w.startDockerd(t)
 	w.startContainerd(t)
 	for _, way := range ways {
@@ -144,6 +153,21 @@ func (w *world) register(t *testing.T, name, match string) {
 func (w *world) push(t *testing.T, l *machine.Login) (image, id string) {
 	t.Helper()
 	return w.pushed(t, l, machine.Image(t, runtime.GOARCH, machine.Random(10_000), machine.Random(300_000)))
+}
+
+// pushRunnable is push for an image with a program, /bin/train, which a container of its runs if nothing else is said.
+func (w *world) pushRunnable(t *testing.T, l *machine.Login, entrypoint ...string) (image string) {
+	t.Helper()
+	program, err := os.ReadFile(built("train"))
+	must(t, err)
+	content := machine.Image(t, runtime.GOARCH, program, machine.Random(300_000))
+	file, err := content.ConfigFile()
+	must(t, err)
+	file.Config.Entrypoint = entrypoint
+	content, err = mutate.ConfigFile(content, file)
+	must(t, err)
+	image, _ = w.pushed(t, l, content)
+	return image
 }
 
 func (w *world) pushed(t *testing.T, l *machine.Login, content v1.Image) (image, id string) {

@@ -30,6 +30,7 @@ func Dockerd(t *testing.T, dir string, bridge bool, more ...Setting) (address st
 	defer log.Close()
 	daemon := exec.Command("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private",
 		"dockerd", "--config-file", filepath.Join(dir, "d.json"))
+	daemon.Env = append(os.Environ(), "TMPDIR="+dir) // where its containerd writes what it did, when that starts slowly
 	daemon.Stdout, daemon.Stderr = log, log
 	begun := time.Now()
 	must(t, daemon.Start())

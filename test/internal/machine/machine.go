@@ -5,6 +5,9 @@ package machine
 import (
 	"os"
 	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -42,6 +45,20 @@ func Remove(t *testing.T) func(dir string) {
 	return func(dir string) {
 		if err := os.RemoveAll(dir); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// Unmount takes away what is mounted below a folder, the last first.
+func Unmount(t *testing.T, dir string) {
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		t.Error(err)
+	}
+	lines := strings.Split(string(mounts), "\n")
+	for _, line := range slices.Backward(lines) {
+		if fields := strings.Fields(line); len(fields) > 1 && strings.HasPrefix(fields[1], dir+"/") {
+			_ = syscall.Unmount(fields[1], syscall.MNT_DETACH) // what stays is told of by who removes the folder
 		}
 	}
 }
