@@ -44,6 +44,8 @@ func (w *world) pulls(t *testing.T, way way, h *home) {
 	}
 }
 
+// Seeds 000 to 003, FIELD P6, P7 and P11: whatever pulls on a node with an agent gets the right login by itself, two on one host
+// included; with the control plane away, after a rotation and after restarts too; and where there is none, somebody says why.
 func TestRuntimes(t *testing.T) {
 	w := newWorld(t)
 	w.all(t, "refused without Pierhead", func(t *testing.T, way way, h *home) {
@@ -52,7 +54,11 @@ func TestRuntimes(t *testing.T) {
 			t.Errorf("it pulled %s: %v\n%s", id, err, said)
 		}
 	})
-	w.all(t, "set up", func(t *testing.T, way way, h *home) { way.setUp(t, h) })
+	w.all(t, "set up", func(t *testing.T, way way, h *home) {
+		w.settingUp.Lock() // pier lets one setup of a machine go at a time
+		defer w.settingUp.Unlock()
+		way.setUp(t, h)
+	})
 	w.all(t, "pulled", w.pulls)
 	t.Run("run", w.runs)
 	w.rotate(t)

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -43,8 +44,9 @@ type world struct {
 	lost          *machine.Login // likewise, at Docker Hub
 	slow          *machine.Login // whose secret is in a store that never answers
 	pause         string         // carol's image of the container that holds a pod together, which no kubelet has a login for
-	images        atomic.Int32   // pushed so far
-	commands      atomic.Int32   // typed by those who pull
+	settingUp     sync.Mutex
+	images        atomic.Int32 // pushed so far
+	commands      atomic.Int32 // typed by those who pull
 }
 
 func newWorld(t *testing.T) *world {
