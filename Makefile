@@ -7,7 +7,7 @@ GO          ?= go
 BIN         := bin
 VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
-.PHONY: all build demo test test-unit test-engines test-long test-vault test-kubelet conformance bench bench-doors lint setup clean
+.PHONY: all build demo test test-unit test-dialects test-engines test-long test-vault test-kubelet conformance bench bench-doors lint setup clean
 
 all: build
 
@@ -34,6 +34,10 @@ lint:
 test-unit:
 	$(GO) test -race $$($(GO) list ./... | grep -v '/test/')
 	cd bench && $(GO) test ./...
+
+## test-dialects: what pier writes for other tools, read by their own code (a module of its own; without cgo two generations of one library link)
+test-dialects:
+	cd test/dialects && CGO_ENABLED=0 $(GO) vet ./... && CGO_ENABLED=0 $(GO) test -count=1 ./...
 
 ## test-engines: what needs Docker or Podman, and the programs themselves
 test-engines: setup build

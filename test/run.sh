@@ -16,5 +16,6 @@ part "set-up" test/setup/tests.sh
 part "build" make -s build
 part "lint" make -s lint
 part "unit tests" make -s test-unit
+part "other tools' parsers" make -s test-dialects
 part "programs and engines" go test -count=1 -timeout 10m -p 1 ./test/...
 echo "== make test passed in $((SECONDS - began)) s"
