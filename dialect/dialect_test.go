@@ -58,7 +58,7 @@ func sets() map[string][]pierhead.Registry {
 // dialects are all, by the name of the command that prints them.
 func dialects() map[string]Dialect {
 	return map[string]Dialect{"docker-config": DockerConfig, "docker-daemon": DockerDaemon, "containers-auth": ContainersAuth, "registries-conf": RegistriesConf,
-		"hosts-toml": HostsTOML, "kubelet": Kubelet, "buildkit": Buildkit}
+		"hosts-toml": HostsTOML, "k3s": K3s, "kubelet": Kubelet, "buildkit": Buildkit}
 }
 
 func TestGolden(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -80,9 +81,9 @@ func mergings(t *testing.T) []merging {
 			{"no toml", "server = \n"},
 		}},
 		{"containerd", func(found []byte) (Merge, error) {
-			m, dir, err := MergeContainerd(found, "/etc/containerd/certs.d")
-			if err == nil && dir != "/etc/containerd/certs.d" {
-				m.Findings = append(m.Findings, Warning{Text: "hosts are in " + dir})
+			m, dirs, err := MergeContainerd(ConfFile{Path: "config.toml", Text: found}, nil, "/etc/containerd/certs.d")
+			if err == nil && dirs[0] != "/etc/containerd/certs.d" {
+				m.Findings = append(m.Findings, Warning{Text: "hosts are in " + strings.Join(dirs, ", ")})
 			}
 			return m, err
 		}, try{
@@ -93,6 +94,8 @@ func mergings(t *testing.T) []merging {
 			{"has one", "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".registry]\nconfig_path = \"/etc/certs:/etc/docker/certs.d\"\n"},
 			{"old mirrors", "version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".registry.mirrors.\"docker.io\"]\nendpoint = [\"https://x\"]\n"},
 			{"version 1", "[plugins.cri.registry]\n"},
+			{"docker's package", "disabled_plugins = [\"cri\"]\n"},
+			{"nvidia's", "version = 2\nimports = [\"/etc/containerd/conf.d/*.toml\"]\n[plugins.\"io.containerd.grpc.v1.cri\".containerd]\n  default_runtime_name = \"nvidia\"\n"},
 			{"inline", "version = 2\nplugins = {}\n"},
 		}},
 	}
@@ -207,8 +210,8 @@ func FuzzMergeTOML(f *testing.F) {
 				t.Errorf("a second time: %v\n%s\n%s", err, m.Text, again.Text)
 			}
 		}
-		if m, dir, err := MergeContainerd([]byte(found), "/certs"); err == nil {
-			if again, second, err := MergeContainerd(m.Text, "/certs"); err != nil || second != dir || string(again.Text) != string(m.Text) {
+		if m, dirs, err := MergeContainerd(ConfFile{Text: []byte(found)}, nil, "/certs"); err == nil {
+			if again, second, err := MergeContainerd(ConfFile{Text: m.Text}, nil, "/certs"); err != nil || !slices.Equal(second, dirs) || string(again.Text) != string(m.Text) {
 				t.Errorf("a second time: %v\n%s\n%s", err, m.Text, again.Text)
 			}
 		}

@@ -29,6 +29,7 @@ func exportKinds() []exportKind {
 		{"containers-auth", "auth.json of Podman, Buildah, Skopeo and CRI-O: the credential helper", dialect.ContainersAuth},
 		{"registries-conf", "a drop-in for registries.conf of Podman, Buildah, Skopeo and CRI-O: the mirror", dialect.RegistriesConf},
 		{"hosts-toml", "containerd's certs.d: the mirror, in a directory for each host", dialect.HostsTOML},
+		{"k3s", "registries.yaml of K3s and RKE2: the mirror", dialect.K3s},
 		{"kubelet", "the kubelet's CredentialProviderConfig", dialect.Kubelet},
 		{"buildkit", "buildkitd.toml: the mirror", dialect.Buildkit},
 	}

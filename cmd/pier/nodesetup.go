@@ -213,7 +213,12 @@ func (s *setup) add(path string, mode os.FileMode, merge func(found []byte) (dia
 	s.targets = append(s.targets, amend.Target{Path: s.at(path), Within: s.root, Mode: mode, Edit: func(found []byte) ([]byte, error) {
 		m, err := merge(found)
 		if err != nil {
-			return nil, pierhead.NewProblem(pierhead.ErrConflict, fmt.Sprintf("%v; nothing was changed", err), "mend the file, or put in by hand what pier export prints")
+			hint := "mend the file, or put in by hand what pier export prints"
+			var problem *pierhead.Problem
+			if errors.As(err, &problem) {
+				hint = problem.Hint
+			}
+			return nil, pierhead.NewProblem(pierhead.ErrConflict, fmt.Sprintf("%v; nothing was changed", err), hint)
 		}
 		s.findings = append(s.findings, m.Findings...)
 		return m.Text, nil

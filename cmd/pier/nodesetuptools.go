@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 
 	"pierhead.dev/pierhead/dialect"
 )
@@ -25,12 +24,15 @@ func setupTools() []setupTool {
 			podmanPlaces, (*setup).podman, func(*setup, string) string { return "" }},
 		{"containerd", "hosts.toml for each host (the mirror), and config_path in config.toml",
 			[2]string{"config", "certs-dir"}, [2]string{"containerd's configuration", "directory of the hosts, where the configuration names none"},
-			func(*program) [2]string { return [2]string{"/etc/containerd/config.toml", "/etc/containerd/certs.d"} }, (*setup).containerd,
+			containerdPlaces, (*setup).containerd,
 			func(s *setup, path string) string {
-				if path != s.at(s.places[0]) {
-					return ""
+				switch {
+				case path == s.at(s.places[0]):
+					return "containerd has to be restarted: systemctl restart containerd. Containers go on running."
+				case filepath.Base(path) == "registries.yaml":
+					return "It has to be restarted: systemctl restart k3s (k3s-agent, rke2-server, rke2-agent). Containers go on running."
 				}
-				return "containerd has to be restarted: systemctl restart containerd. Containers go on running."
+				return ""
 			}},
 		{"kubelet", "the kubelet's CredentialProviderConfig, and its flags",
 			[2]string{"config", "flags-file"}, [2]string{"the CredentialProviderConfig", `file with KUBELET_EXTRA_ARGS; "" leaves it alone`},
@@ -98,52 +100,6 @@ func (s *setup) wantProgram(name string) {
 	if _, err := exec.LookPath(name); err != nil {
 		s.find(name+" is not on the PATH, so clients cannot start it", "put it beside pier, or into /usr/local/bin")
 	}
-}
-
-func (s *setup) containerd() error {
-	e, err := s.export(dialect.HostsTOML)
-	if err != nil || len(e.Files) == 0 {
-		return err
-	}
-	found, err := os.ReadFile(s.at(s.places[0]))
-	if err != nil && !os.IsNotExist(err) {
-		return setupProblem(err)
-	}
-	dir := s.places[1]
-	if _, there, err := dialect.MergeContainerd(found, dir); err == nil {
-		dir = there
-	}
-	s.add(s.places[0], 0o644, func(found []byte) (dialect.Merge, error) {
-		m, _, err := dialect.MergeContainerd(found, s.places[1])
-		return m, err
-	})
-	for _, file := range e.Files {
-		s.host(dir, file)
-	}
-	if _, err := os.Stat(s.at(filepath.Join(dir, "_default"))); err == nil {
-		s.find(filepath.Join(dir, "_default")+" is not asked any more for the hosts that have a directory of their own now", "")
-	}
-	return nil
-}
-
-// host plans one host's hosts.toml. A directory by the host's other name goes on counting, and certificates that lie loose
-// in it would not be read beside a hosts.toml.
-func (s *setup) host(dir string, file dialect.File) {
-	name := filepath.Dir(file.Name)
-	if plain := strings.TrimSuffix(name, "_"); plain != name {
-		colon := strings.LastIndexByte(plain, '_')
-		if other := plain[:colon] + ":" + plain[colon+1:]; exists(s.at(filepath.Join(dir, other))) && !exists(s.at(filepath.Join(dir, name))) {
-			name = other
-		}
-	}
-	place := filepath.Join(dir, name)
-	loose, _ := filepath.Glob(filepath.Join(s.at(place), "*.c[er]*t"))
-	if len(loose) > 0 && !exists(s.at(filepath.Join(place, "hosts.toml"))) {
-		s.find(fmt.Sprintf("%s has certificates, which containerd does not read beside a hosts.toml; it stays as it is", place),
-			"name them in a hosts.toml there (ca = …, client = …), and run this again")
-		return
-	}
-	s.add(filepath.Join(place, "hosts.toml"), 0o644, func(found []byte) (dialect.Merge, error) { return dialect.MergeHosts(found, file.Text, s.settings) })
 }
 
 func exists(path string) bool {
