@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,12 +14,7 @@ func setupTools() []setupTool {
 	return []setupTool{
 		{"docker", "config.json (credential helper), and as root dockerd's daemon.json (the mirror, for Docker Hub)",
 			[2]string{"config-dir", "daemon-config"}, [2]string{"Docker's configuration directory (DOCKER_CONFIG)", `dockerd's configuration; "" leaves it alone`},
-			dockerPlaces, (*setup).docker, func(_ *setup, path string) string {
-				if filepath.Base(path) == "config.json" {
-					return ""
-				}
-				return "dockerd reads it when it is told to: systemctl reload docker. Containers go on running."
-			}},
+			dockerPlaces, (*setup).docker, (*setup).afterDocker},
 		{"podman", "a drop-in for registries.conf (the mirror) and auth.json (credential helper), for Podman, Buildah, Skopeo and CRI-O",
 			[2]string{"auth-file", "registries-dir"}, [2]string{"auth.json (REGISTRY_AUTH_FILE)", "directory of drop-ins for registries.conf"},
 			podmanPlaces, (*setup).podman, func(*setup, string) string { return "" }},
@@ -83,6 +79,18 @@ func (s *setup) docker() error {
 	}
 	s.add(s.places[1], 0o644, func(found []byte) (dialect.Merge, error) { return dialect.MergeMirrors(found, daemon, s.settings) })
 	return nil
+}
+
+// afterDocker knows that dockerd, when it reads its configuration again, takes what is there and drops nothing
+// (moby, daemon/reload.go: IsValueSet).
+func (s *setup) afterDocker(path string) string {
+	if path != s.at(s.places[1]) {
+		return ""
+	}
+	if text, err := os.ReadFile(path); err != nil || !bytes.Contains(text, []byte(`"registry-mirrors"`)) {
+		return "dockerd goes on asking the mirror until it is restarted, for a reload takes no setting away: systemctl restart docker. Containers end with it, unless live-restore is on."
+	}
+	return "dockerd reads it when it is told to: systemctl reload docker. Containers go on running."
 }
 
 // export says the registries in a dialect, and keeps its warnings.
