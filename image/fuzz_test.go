@@ -87,6 +87,9 @@ func FuzzParsePattern(f *testing.F) {
 		if err != nil || again.String() != p.String() || again.path != p.path || again.subtree != p.subtree || again.tag != p.tag || again.host != p.host {
 			t.Fatalf("%q prints as %q, which is read back as %q, %v", s, p, again, err)
 		}
+		if hosts, all := LiteralHosts([]string{s, s}); all == p.HostHasGlob() || all && (len(hosts) != 1 || hosts[0] != p.host) {
+			t.Fatalf("%q is at %q, and its literal hosts are %q, %v", p, p.host, hosts, all)
+		}
 		tag := strings.ReplaceAll(p.tag, "*", "x")
 		r, err := Parse(instance(p, tag))
 		if err != nil {

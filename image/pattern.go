@@ -54,11 +54,18 @@ func (p Pattern) Literal() (host string, ok bool) {
 
 // LiteralHosts are the canonical hosts that match patterns write out in full, sorted and each once, never nil: what a login
 // that names none may be for, and what a credential is sealed to. all tells whether these are the hosts of every pattern:
-// it is false when one has a wildcard in its host or does not parse.
+// it is false when one has a wildcard in its host, or none that is one. What follows a host is ParsePattern's to judge, and
+// not looked at here: agents ask for every login that they lend.
 func LiteralHosts(match []string) (hosts []string, all bool) {
 	hosts, all = []string{}, true
-	for _, text := range match {
-		p, err := ParsePattern(text)
+	before := ""
+	for i, text := range match {
+		written := writtenHost(text)
+		if i > 0 && written == before { // patterns of one host stand together
+			continue
+		}
+		before = written
+		p, err := ParsePattern(written)
 		if err != nil || p.HostHasGlob() {
 			all = false
 			continue

@@ -264,6 +264,7 @@ func TestLiteralHosts(t *testing.T) {
 		{[]string{"index.docker.io/me/*", "registry-1.docker.io/you/*"}, []string{"docker.io"}, true},
 		{[]string{"*.azurecr.io/*", "a.example/*"}, []string{"a.example"}, false},
 		{[]string{"no pattern", "a.example/*"}, []string{"a.example"}, false},
+		{[]string{"https://a.example", "me:pw@b.example/*", "ftp://c.example/*", "/*", "https:///x"}, []string{"a.example"}, false},
 	} {
 		if hosts, all := LiteralHosts(test.match); !slices.Equal(hosts, test.hosts) || hosts == nil || all != test.all {
 			t.Errorf("%q: %q, %v; want %q, %v", test.match, hosts, all, test.hosts, test.all)

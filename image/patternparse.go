@@ -53,6 +53,15 @@ func ParsePattern(s string) (Pattern, error) {
 	return p, nil
 }
 
+// writtenHost is a pattern as far as its host: a pattern for all of it.
+func writtenHost(s string) string {
+	begin := len(schemeOf(s))
+	if slash := strings.IndexByte(s[begin:], '/'); slash >= 0 {
+		return s[:begin+slash]
+	}
+	return s
+}
+
 // patternText takes the scheme off and refuses what no pattern has.
 func patternText(s string) (text, instead string, kind error) {
 	text = s
