@@ -26,6 +26,7 @@ const (
 	region   = "eu-west-1"
 	ecrHost  = account + ".dkr.ecr." + region + ".amazonaws.com"
 	ecrAPI   = "api.ecr." + region + ".amazonaws.com"
+	stsAPI   = "sts." + region + ".amazonaws.com"
 )
 
 // A cloud is a fake of Amazon's container registry, with one account's access key.
@@ -60,7 +61,7 @@ func (c *cloud) certificate() (tls.Certificate, error) {
 	if err != nil {
 		return tls.Certificate{}, err
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "bench"}, DNSNames: []string{ecrAPI, ecrHost}, IsCA: true, BasicConstraintsValid: true,
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "bench"}, DNSNames: []string{ecrAPI, ecrHost, stsAPI}, IsCA: true, BasicConstraintsValid: true,
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {

@@ -30,7 +30,7 @@ type machine struct {
 // newMachine starts a control plane in the sandbox, and takes up an organization with one of Amazon's registries.
 func newMachine(ctx context.Context) (*machine, error) {
 	m := &machine{dir: sandbox.Inside()}
-	if err := sandbox.Arrange(internet, ecrAPI, ecrHost); err != nil {
+	if err := sandbox.Arrange(internet, ecrAPI, ecrHost, stsAPI); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(m.path("secrets"), 0o700); err != nil {

@@ -27,7 +27,7 @@ type part struct {
 	measure func(ctx context.Context, m *machine) ([]figure.Figure, error)
 }
 
-var parts = [...]part{{"start", measureStart}}
+var parts = [...]part{{"start", measureStart}, {"storm", measureStorm}, {"million", measureMillion}}
 
 func main() {
 	only := flag.String("only", "", "measure these parts only, with commas between: start, storm, million")
